@@ -1,0 +1,1 @@
+"""Model core: tokenizer, transformer, sizes, FLOPs, motion; no files, no grids."""

@@ -1,0 +1,195 @@
+"""The run record: the one table in which `runs` and `analysis` meet.
+
+One row per evaluation of one run. A run lives in a folder::
+
+    OUT/<run>/config.json     what determines the run, and its constant columns
+    OUT/<run>/metrics.jsonl   append-only, one flushed line per evaluation
+    OUT/<run>/checkpoint/     the last two states
+    OUT/<run>/result.json     written last: the run is over
+
+Everything here is standard library, so that either side can read a record without
+the other's dependencies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling.errors import ScalingError
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """One column of the record: its spelling in files, formulas and axis labels."""
+
+    name: str
+    """Spelling in every file, config and option."""
+    meaning: str
+    """What the number is, in words, as an axis says it."""
+    symbol: str = ""
+    """Spelling in formulas; empty where no law speaks of it."""
+    unit: str = ""
+    """Unit, empty for counts without one and for names."""
+
+    @property
+    def label(self) -> str:
+        """Axis label.
+
+        >>> COLUMNS["flops"].label
+        'Training compute C (FLOPs)'
+        """
+        symbol = f" {self.symbol}" if self.symbol else ""
+        unit = f" ({self.unit})" if self.unit else ""
+        return f"{self.meaning}{symbol}{unit}"
+
+
+def _columns(*columns: Column) -> dict[str, Column]:
+    return {column.name: column for column in columns}
+
+
+COLUMNS = _columns(
+    Column(name="run", meaning="Run"),
+    Column(name="size", meaning="Transformer size"),
+    Column(name="corpus", meaning="Corpus"),
+    Column(name="codebook_size", meaning="Codebook size", symbol="V", unit="codes"),
+    Column(
+        name="nominal_codebook_size",
+        meaning="Nominal codebook size",
+        symbol="V",
+        unit="codes",
+    ),
+    Column(name="non_vocab_params", meaning="Non-vocabulary parameters", symbol="N_nv"),
+    Column(name="vocab_params", meaning="Vocabulary parameters", symbol="N_v"),
+    Column(name="total_params", meaning="Parameters", symbol="N"),
+    Column(name="d_model", meaning="Width"),
+    Column(name="n_layers", meaning="Layers"),
+    Column(name="n_heads", meaning="Heads"),
+    Column(name="d_ff", meaning="Feed-forward width"),
+    Column(name="step", meaning="Optimiser steps"),
+    Column(name="tokens", meaning="Training data", symbol="D", unit="tokens"),
+    Column(name="epochs", meaning="Epochs"),
+    Column(name="flops", meaning="Training compute", symbol="C", unit="FLOPs"),
+    Column(name="flops_convention", meaning="FLOPs convention"),
+    Column(name="loss", meaning="Test loss", symbol="L", unit="nats per token"),
+    Column(name="unigram_loss", meaning="Unigram test loss", unit="nats per token"),
+    Column(
+        name="normalised_loss",
+        meaning="Normalised test loss",
+        symbol="L_u",
+        unit="nats per token",
+    ),
+    Column(name="bits_per_second", meaning="Test loss", unit="bits per second of data"),
+    Column(name="seed", meaning="Seed"),
+    Column(name="schedule", meaning="Learning-rate schedule"),
+    Column(name="learning_rate", meaning="Peak learning rate"),
+    Column(name="batch_size", meaning="Batch size", unit="sequences"),
+    Column(name="precision", meaning="Precision"),
+    Column(name="device", meaning="Device"),
+    Column(name="seconds", meaning="Training time", unit="s"),
+    Column(name="code_version", meaning="Code version"),
+    Column(name="status", meaning="Status"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metrics:
+    """What `metrics.jsonl` holds."""
+
+    rows: tuple[Row, ...]
+    """The complete lines, in order."""
+    valid_bytes: int
+    """Length of the file up to and with the last complete line."""
+    torn_line: int | None
+    """Number of the last line when a kill or a full disk cut it short."""
+
+
+def read_metrics(path: Path) -> Metrics:
+    """Read the complete lines of an append-only JSONL file.
+
+    A last line that does not end, or does not parse, was cut short by a kill: it is
+    left out and reported. A broken line before the last is not the work of a kill.
+
+    Raises
+    ------
+    ScalingError
+        If a line other than the last is not a JSON object.
+    """
+    rows: list[Row] = []
+    valid = 0
+    lines = path.read_bytes().splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        row = _parse(line)
+        if row is None:
+            if number == len(lines):
+                return Metrics(rows=tuple(rows), valid_bytes=valid, torn_line=number)
+            raise ScalingError(
+                f"{path}:{number} is not a JSON object: {line[:40]!r}; "
+                "remove that line, or the run's folder to train it again"
+            )
+        rows.append(row)
+        valid += len(line)
+    return Metrics(rows=tuple(rows), valid_bytes=valid, torn_line=None)
+
+
+def _parse(line: bytes) -> Row | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def run_folders(out: Path, kind: str) -> Iterator[tuple[Path, Row]]:
+    """Yield each run folder of one kind with its config, in order of name."""
+    for path in sorted(out.glob("*/config.json")):
+        config = json.loads(path.read_text())
+        if config.get("kind") == kind:
+            yield path.parent, config
+
+
+def status(folder: Path) -> str:
+    """Say how a run ended: as its result does, or `unfinished`."""
+    result = folder / "result.json"
+    if not result.exists():
+        return "unfinished"
+    return str(json.loads(result.read_text())["status"])
+
+
+def scan(out: Path, notes: list[str] | None = None) -> list[Row]:
+    """Collect the record of every transformer run below a run store.
+
+    Parameters
+    ----------
+    out : Path
+        The folder that `scaling run --out` wrote.
+    notes : list of str, optional
+        Receives one sentence for each torn last line.
+
+    Returns
+    -------
+    list of dict
+        One row per evaluation, keyed by the names of `COLUMNS`.
+    """
+    rows: list[Row] = []
+    for folder, config in run_folders(out, "transformer"):
+        path = folder / "metrics.jsonl"
+        if not path.exists():
+            continue
+        metrics = read_metrics(path)
+        if metrics.torn_line is not None and notes is not None:
+            notes.append(
+                f"{folder.name}/metrics.jsonl: line {metrics.torn_line} is cut short; "
+                f"kept the {len(metrics.rows)} before it"
+            )
+        constant = {"run": folder.name, **config["record"]}
+        ending = {"status": status(folder)}
+        rows += [{**constant, **row, **ending} for row in metrics.rows]
+    return [{name: row.get(name) for name in COLUMNS} for row in rows]
