@@ -1,0 +1,1 @@
+"""Runs: corpora, the grid, training, evaluation, the run store, the launcher."""

@@ -1,0 +1,157 @@
+"""How long a plan takes: each kind of work is timed for a moment and scaled up."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+
+from scaling.models.flops import Architecture, matmul_step, non_vocab_params
+from scaling.models.motion import features
+from scaling.models.tokenizer import MotionTokenizer, TokenizerConfig
+from scaling.models.transformer import Batch, PrefixTransformer, TransformerConfig
+from scaling.runs import kinematic
+from scaling.runs.grid import CorpusSection, KinematicCorpus
+from scaling.runs.plan import CorpusJob, Job, TokenizerJob, TransformerJob
+
+LARGEST_TIMED = 3_000_000
+"""Parameters (N_nv) above which a step is not timed but scaled by its FLOPs."""
+
+ROWS, TEXT, MOTION = 32, 16, 28
+"""The batch that is timed: rows, and the positions of each."""
+
+FRAMES_PER_SEQUENCE = 110
+"""Of the built-in corpus, about."""
+
+
+def estimate(jobs: Iterable[Job]) -> dict[str, float]:
+    """Estimate the seconds that each job takes on one processor thread, by folder."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _Clock().seconds(jobs)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def makespan(plan: Iterable[Job], seconds: dict[str, float], slots: int) -> float:
+    """Seconds until the last job ends, each stage packed on slots longest first.
+
+    Jobs without an estimate are done already.
+    """
+    total = 0.0
+    jobs = [job for job in plan if job.folder in seconds]
+    for kind in ("corpus", "tokenizer", "transformer"):
+        free = [0.0] * slots
+        stage = (seconds[job.folder] for job in jobs if job.kind == kind)
+        for cost in sorted(stage, reverse=True):
+            heapq.heappush(free, heapq.heappop(free) + cost)
+        total += max(free)
+    return total
+
+
+class _Clock:
+    """Times each shape once."""
+
+    def __init__(self) -> None:
+        self.rates: dict[Architecture, float] = {}
+        self.tokenizer_steps: dict[TokenizerConfig, float] = {}
+        self.frames = 0
+
+    def seconds(self, jobs: Iterable[Job]) -> dict[str, float]:
+        smallest_first = sorted(jobs, key=_cost)
+        return {job.folder: self._job(job) for job in smallest_first}
+
+    def _job(self, job: Job) -> float:
+        if isinstance(job, CorpusJob):
+            self.frames = _frames(job.section)
+            return _corpus_seconds(job.section, self.frames)
+        if isinstance(job, TokenizerJob):
+            return self._tokenizer(job)
+        test_tokens = 0.15 * self.frames / 4
+        evaluated = job.section.evaluations * test_tokens / 3  # no backward pass
+        return (job.tokens + evaluated) * self._seconds_per_token(job.architecture)
+
+    def _tokenizer(self, job: TokenizerJob) -> float:
+        config = TokenizerConfig(
+            levels=job.levels, width=job.section.width, depth=job.section.depth
+        )
+        if config not in self.tokenizer_steps:
+            model = MotionTokenizer(config)
+            batch = torch.randn(8, job.section.window, config.num_features)
+            step = _timed(lambda: (model(batch)[0] - batch).square().mean())
+            self.tokenizer_steps[config] = step / (8 * job.section.window)
+        frames = job.section.steps * job.section.batch_size * job.section.window
+        return self.tokenizer_steps[config] * (frames + self.frames)
+
+    def _seconds_per_token(self, architecture: Architecture) -> float:
+        if architecture not in self.rates:
+            small = non_vocab_params(architecture) <= LARGEST_TIMED
+            if small or not self.rates:
+                self.rates[architecture] = _time_transformer(architecture)
+            else:  # the largest timed so far is the nearest in shape
+                known = list(self.rates)[-1]
+                ratio = _step_flops(architecture) / _step_flops(known)
+                return self.rates[known] * ratio
+        return self.rates[architecture]
+
+
+def _cost(job: Job) -> tuple[int, int]:
+    stage = ("corpus", "tokenizer", "transformer").index(job.kind)
+    return stage, job.forward_flops if isinstance(job, TransformerJob) else 0
+
+
+def _frames(section: CorpusSection) -> int:
+    if isinstance(section, KinematicCorpus):
+        return section.sequences * FRAMES_PER_SEQUENCE
+    lines = (Path(section.path) / "sequences.jsonl").read_text().splitlines()
+    return sum(b - a for line in lines for a, b in json.loads(line)["clips"])
+
+
+def _corpus_seconds(section: CorpusSection, frames: int) -> float:
+    sample = [kinematic.sequence(index, 0).joints for index in range(4)]
+    start = time.perf_counter()
+    if isinstance(section, KinematicCorpus):
+        sample = [kinematic.sequence(index, 0).joints for index in range(4)]
+    for joints in sample:
+        features(joints)
+    return (time.perf_counter() - start) * frames / sum(map(len, sample))
+
+
+def _step_flops(architecture: Architecture) -> int:
+    return matmul_step(
+        architecture,
+        sequences=ROWS,
+        positions=TEXT + MOTION,
+        text=ROWS * TEXT,
+        targets=ROWS * (MOTION + 1),
+    )
+
+
+def _time_transformer(architecture: Architecture) -> float:
+    config = TransformerConfig(
+        size=architecture.size,
+        codebook_size=architecture.codebook_size,
+        text_vocab_size=300,
+        text_width=architecture.text_width,
+    )
+    model = PrefixTransformer(config)
+    model.init_weights(torch.Generator().manual_seed(0))
+    shape = (ROWS, TEXT + MOTION)
+    codes = torch.zeros(shape, dtype=torch.int64)
+    targets = codes.clone()
+    targets[:, : TEXT - 1] = -1
+    batch = Batch(codes, torch.arange(shape[1]).expand(shape) < TEXT, targets)
+    return _timed(lambda: model.losses(batch).mean()) / batch.num_targets
+
+
+def _timed(loss: Callable[[], torch.Tensor]) -> float:
+    """Seconds of a forward and backward pass, the first one not counted."""
+    loss().backward()  # type: ignore[no-untyped-call]
+    start = time.perf_counter()
+    loss().backward()  # type: ignore[no-untyped-call]
+    return time.perf_counter() - start

@@ -1,0 +1,247 @@
+"""Corpora: captioned motion from a generator or a pack, as normalised features on disk.
+
+A corpus folder holds `features.npy` (frames of all clips after one another, z-scored by
+the training split), `statistics.npz` (the mean and deviation) and `clips.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.errors import ScalingError
+from scaling.models.motion import NUM_FEATURES, Facing, features, mean_std
+from scaling.models.skeleton import FPS, canonical, mirror
+from scaling.runs import kinematic
+from scaling.runs.grid import CorpusSection, KinematicCorpus, PackedCorpus
+from scaling.runs.store import read_json, write_json
+
+Float32 = NDArray[np.float32]
+
+SPLITS = ("train", "val", "test")
+
+FACING: dict[str, Facing] = {"kinematic": "fixed", "packed": "h3d"}
+"""Facing by kind of corpus: captured motion is to be compared with published features,
+generated motion is not, and need not carry their slips."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clip:
+    """One captioned motion of a corpus."""
+
+    name: str
+    """Unique in the corpus."""
+    split: str
+    """`train`, `val` or `test`."""
+    captions: tuple[str, ...]
+    """What it shows, in one or more wordings."""
+    start: int
+    """First frame in the corpus' features."""
+    frames: int
+    """Frames of features, at 20 per second."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """A corpus as it lies on disk."""
+
+    clips: tuple[Clip, ...]
+    """In the order of their frames."""
+    features: Float32
+    """Normalised features, (frames, 263), mapped from disk."""
+    mean: Float32
+    """Mean of the training split, (263,)."""
+    std: Float32
+    """Deviation of the training split, averaged within HumanML3D's groups, (263,)."""
+
+    def split(self, name: str) -> list[Clip]:
+        """Clips of one split."""
+        return [clip for clip in self.clips if clip.split == name]
+
+    def motion(self, clip: Clip) -> Float32:
+        """Return the normalised features of a clip, (frames, 263)."""
+        return self.features[clip.start : clip.start + clip.frames]
+
+    def unnormalised(self, motion: Float32) -> Float32:
+        """Undo the z-score, (..., 263)."""
+        return motion * self.std + self.mean
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One motion before it has features: name, split, captions, joints (T, 22, 3)."""
+
+    name: str
+    split: str
+    captions: tuple[str, ...]
+    joints: NDArray[np.floating]
+
+
+def build(
+    section: CorpusSection, folder: Path, progress: Callable[[int, int], None]
+) -> dict[str, float]:
+    """Compute a corpus' features and write its folder.
+
+    Returns
+    -------
+    dict
+        Clips and hours, in all and by split.
+    """
+    if isinstance(section, KinematicCorpus):
+        total, sources = section.sequences, _kinematic(section)
+    else:
+        pack = _Pack(Path(section.path))
+        total, sources = pack.count(mirrored=section.mirror), pack.sources(section)
+    facing = FACING[section.kind]
+    clips: list[Clip] = []
+    start = 0
+    with (folder / "features.raw").open("wb") as file:
+        for number, source in enumerate(sources, 1):
+            motion = features(source.joints, facing).astype(np.float32)
+            file.write(motion.tobytes())
+            clips.append(
+                Clip(
+                    name=source.name,
+                    split=source.split,
+                    captions=source.captions,
+                    start=start,
+                    frames=len(motion),
+                )
+            )
+            start += len(motion)
+            progress(number, total)
+    _require_splits(clips)
+    _normalise(folder, clips, start)
+    write_json(folder / "clips.json", {"clips": [asdict(clip) for clip in clips]})
+    return _summary(clips)
+
+
+def load(folder: Path) -> Corpus:
+    """Read what `build` wrote; the features stay on disk until they are touched."""
+    statistics = np.load(folder / "statistics.npz")
+    rows = read_json(folder / "clips.json")["clips"]
+    return Corpus(
+        clips=tuple(
+            Clip(**{**row, "captions": tuple(row["captions"])}) for row in rows
+        ),
+        features=np.load(folder / "features.npy", mmap_mode="r"),
+        mean=statistics["mean"],
+        std=statistics["std"],
+    )
+
+
+def _normalise(folder: Path, clips: Sequence[Clip], frames: int) -> None:
+    raw_path = folder / "features.raw"
+    raw = np.memmap(raw_path, np.float32, "r", shape=(frames, NUM_FEATURES))
+    training = np.concatenate(
+        [raw[c.start : c.start + c.frames] for c in clips if c.split == "train"]
+    )
+    mean, std = (x.astype(np.float32) for x in mean_std(training))
+    normalised = np.lib.format.open_memmap(
+        folder / "features.npy", "w+", np.float32, raw.shape
+    )
+    for clip in clips:
+        span = slice(clip.start, clip.start + clip.frames)
+        normalised[span] = (raw[span] - mean) / std
+    normalised.flush()
+    np.savez(folder / "statistics.npz", mean=mean, std=std)
+    raw_path.unlink()
+
+
+def _require_splits(clips: Sequence[Clip]) -> None:
+    for split in ("train", "test"):
+        if not any(clip.split == split for clip in clips):
+            raise ScalingError(
+                f"the corpus has no {split} clips among its {len(clips)}; "
+                "use a larger corpus, or mend its splits"
+            )
+
+
+def _summary(clips: Sequence[Clip]) -> dict[str, float]:
+    summary: dict[str, float] = {}
+    for split in SPLITS:
+        chosen = [clip.frames for clip in clips if clip.split == split]
+        summary[f"{split}_clips"] = len(chosen)
+        summary[f"{split}_hours"] = round(sum(chosen) / FPS / 3600, 4)
+    return summary
+
+
+# --- the built-in generator ---
+
+
+def _kinematic(section: KinematicCorpus) -> Iterator[_Source]:
+    for index in range(section.sequences):
+        made = kinematic.sequence(index, section.seed)
+        yield _Source(made.name, _split(index), made.captions, made.joints)
+
+
+def _split(index: int) -> str:
+    """80 % train, 5 % validation, 15 % test, as ScaMo's MotionUnion.
+
+    >>> [_split(i) for i in range(20)].count("test")
+    3
+    """
+    place = index % 20
+    return "train" if place < 16 else "val" if place == 16 else "test"
+
+
+# --- packs ---
+
+
+class _Pack:
+    """A folder: joints.npz, positions coded as deltas of 0.1 mm, and sequences.jsonl."""
+
+    def __init__(self, folder: Path) -> None:
+        arrays = np.load(folder / "joints.npz")
+        root = arrays["root"]
+        # the deltas wrap around in int16, and so must their sum
+        offsets = np.cumsum(arrays["local_delta"], axis=1, dtype=np.int16)
+        local = offsets.T.reshape(-1, 21, 3).astype(np.float32) / 1e4
+        self.joints = np.concatenate([root[:, None], root[:, None] + local], axis=1)
+        lines = (folder / "sequences.jsonl").read_text().splitlines()
+        self.sequences = [json.loads(line) for line in lines]
+
+    def count(self, *, mirrored: bool) -> int:
+        """Clips that `sources` yields."""
+        return sum(
+            len(row["clips"]) * (2 if mirrored and row["split"] == "train" else 1)
+            for row in self.sequences
+        )
+
+    def sources(self, section: PackedCorpus) -> Iterator[_Source]:
+        """Yield every clip in its canonical pose, training clips mirrored as well."""
+        for row in self.sequences:
+            captions = tuple(row["captions"])
+            for number, (first, last) in enumerate(row["clips"]):
+                span = slice(row["start"] + first, row["start"] + last)
+                joints = canonical(self.joints[span])
+                name = f"{row['id']}.{number}"
+                yield _Source(name, row["split"], captions, joints)
+                if section.mirror and row["split"] == "train":
+                    swapped = tuple(map(swap_sides, captions))
+                    image = canonical(mirror(joints))
+                    yield _Source(f"M{name}", row["split"], swapped, image)
+
+
+_OTHER_SIDE = {"left": "right", "right": "left", "clockwise": "counterclockwise"}
+_OTHER_SIDE |= {"counterclockwise": "clockwise"}
+
+
+def swap_sides(caption: str) -> str:
+    """Say of the mirror image what a caption says of the motion.
+
+    >>> swap_sides("turns Left, waves the right hand clockwise")
+    'turns right, waves the left hand counterclockwise'
+    """
+    return re.sub(
+        r"\b(left|right|counterclockwise|clockwise)\b",
+        lambda match: _OTHER_SIDE[match.group().lower()],
+        caption,
+        flags=re.IGNORECASE,
+    )

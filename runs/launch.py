@@ -1,0 +1,244 @@
+"""The launcher: jobs of a plan over the slots of one machine, one process per job.
+
+The launcher keeps no state: what is done is what the run store says. It can be killed
+at any moment, and so can its workers.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from scaling import __version__
+from scaling.errors import ScalingError
+from scaling.runs import worker
+from scaling.runs.board import Board
+from scaling.runs.plan import Job, Plan, TransformerJob
+from scaling.runs.store import derive_tables, locked, read_json, write_json
+from scaling.runs.worker import Message, Place
+
+ATTEMPTS = 3
+"""Times that a job is started when its process is lost to a signal."""
+
+GRACE = 10.0
+"""Seconds that workers have to write their state when the launcher is stopped."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a launch ended."""
+
+    finished: int
+    """Jobs that are done, before and in this launch."""
+    diverged: tuple[str, ...]
+    """Runs that ended on a loss that was not finite."""
+    failed: Mapping[str, str]
+    """Why a job failed, by folder; launching again tries it again."""
+    waiting: int
+    """Jobs that did not start, since one that they need failed."""
+
+
+@dataclass(kw_only=True, slots=True)
+class _Slot:
+    """A running worker."""
+
+    job: Job
+    process: BaseProcess
+    messages: Connection
+    ended: Message | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class _Launch:
+    """What a launch has seen so far."""
+
+    plan: Plan
+    place: Place
+    board: Board
+    attempts: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    running: list[_Slot] = field(default_factory=list)
+
+    def done(self, folder: str) -> bool:
+        return (self.place.out / folder / "result.json").exists()
+
+    def ready(self) -> list[Job]:
+        """Jobs that can start now, the most expensive first."""
+        busy = {slot.job.folder for slot in self.running}
+        jobs = [
+            job
+            for job in self.plan.jobs
+            if job.folder not in busy | self.failed.keys()
+            and not self.done(job.folder)
+            and all(self.done(need) for need in job.needs)
+        ]
+        return sorted(jobs, key=_compute, reverse=True)
+
+
+def _compute(job: Job) -> int:
+    return job.flops if isinstance(job, TransformerJob) else 0
+
+
+def launch(plan: Plan, place: Place, slots: int, board: Board) -> Outcome:
+    """Run every job that is not done yet, and derive the tables.
+
+    Raises
+    ------
+    ScalingError
+        If the folder belongs to another grid, or another launcher works on it.
+    KeyboardInterrupt
+        After the workers have written their states.
+    """
+    claim(plan, place.out)
+    message = f"{place.out}: another launcher works on it; wait for it, or stop it"
+    with locked(place.out / ".lock", message):
+        state = _Launch(plan=plan, place=place, board=board)
+        context = _forkserver()
+        try:
+            while state.running or state.ready():
+                for job in state.ready()[: slots - len(state.running)]:
+                    state.running.append(_start(context, job, place))
+                    board.started(job.folder)
+                _listen(state)
+        except KeyboardInterrupt:
+            _stop(state.running)
+            raise
+        finally:
+            board.close()
+            derive_tables(place.out)
+    return _outcome(state)
+
+
+def claim(plan: Plan, out: Path) -> None:
+    """Make a folder the store of a grid, or check that it is.
+
+    A grid may grow in its folder; one that would leave runs of the earlier grid behind
+    is another grid, and their records would mix.
+
+    Raises
+    ------
+    ScalingError
+        If the folder is another grid's, or holds other things.
+    """
+    path = out / "grid.json"
+    jobs = [job.folder for job in plan.jobs]
+    if path.exists():
+        earlier = read_json(path)
+        left_behind = sorted(set(earlier["jobs"]) - set(jobs))
+        if left_behind:
+            raise ScalingError(
+                f"{out} holds another grid ({earlier['study']}): {len(left_behind)} of "
+                f"its jobs are not in this one, {left_behind[0]} for one; "
+                "choose another folder with --out"
+            )
+    elif out.exists() and any(out.iterdir()):
+        raise ScalingError(
+            f"{out} is not empty and holds no grid; choose another folder with --out"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    grid = plan.grid.model_dump(mode="json")
+    write_json(path, {"study": plan.grid.study, "jobs": jobs, "grid": grid})
+
+
+def code_version() -> str:
+    """Version of this program, with the commit when it runs from a checkout."""
+    here = Path(__file__).resolve().parent.parent
+    if not (here / ".git").exists():
+        return __version__
+    git = ["git", "-C", str(here), "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(git, capture_output=True, text=True, check=False)
+    commit = found.stdout.strip()
+    return f"{__version__}+g{commit}" if commit else __version__
+
+
+def _forkserver() -> Any:
+    """Prepare workers' imports once: torch and the first optimiser take seconds."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["scaling.runs.worker", "torch._dynamo"])
+    return context
+
+
+def _start(context: Any, job: Job, place: Place) -> _Slot:
+    messages, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=worker.main, args=(job, place, theirs))
+    process.start()
+    theirs.close()
+    return _Slot(job=job, process=process, messages=messages)
+
+
+def _listen(state: _Launch) -> None:
+    """Wait until workers say something or end, and take note of it."""
+    pipes = [slot.messages for slot in state.running]
+    heard = wait(pipes, timeout=1.0)
+    for slot in list(state.running):
+        if slot.messages not in heard:
+            continue
+        try:
+            _hear(state, slot, slot.messages.recv())
+        except (EOFError, ConnectionError):
+            slot.process.join()
+            slot.messages.close()
+            state.running.remove(slot)
+            _ended(state, slot)
+    state.board.tick()
+
+
+def _hear(state: _Launch, slot: _Slot, message: Message) -> None:
+    folder = slot.job.folder
+    if message.kind == "progress":
+        state.board.progress(folder, message.done, message.total)
+    elif message.kind == "said":
+        state.board.say(f"{folder}: {message.text}")
+    else:
+        slot.ended = message
+
+
+def _ended(state: _Launch, slot: _Slot) -> None:
+    folder, code = slot.job.folder, slot.process.exitcode
+    if slot.ended is not None and slot.ended.kind == "finished":
+        state.board.finished(folder, slot.ended.text)
+        return
+    if slot.ended is not None:
+        reason = slot.ended.text
+    else:  # gone without a word: a signal, or the system ran out of memory
+        attempt = state.attempts[folder] = state.attempts.get(folder, 0) + 1
+        reason = f"its process ended with exit code {code}"
+        if attempt < ATTEMPTS:
+            state.board.say(f"{folder}: {reason}; starting it again")
+            return
+    state.failed[folder] = reason
+    state.board.say(f"{folder}: FAILED: {reason}")
+
+
+def _stop(running: list[_Slot]) -> None:
+    """Let workers write their states and leave."""
+    for slot in running:
+        slot.process.terminate()
+    for slot in running:
+        slot.messages.close()
+        slot.process.join(GRACE)
+        slot.process.kill()
+
+
+def _outcome(state: _Launch) -> Outcome:
+    results = {
+        job.folder: read_json(state.place.out / job.folder / "result.json")["status"]
+        for job in state.plan.jobs
+        if state.done(job.folder)
+    }
+    return Outcome(
+        finished=len(results),
+        diverged=tuple(
+            name for name, status in results.items() if status == "diverged"
+        ),
+        failed=state.failed,
+        waiting=len(state.plan.jobs) - len(results) - len(state.failed),
+    )

@@ -1,0 +1,179 @@
+"""The training loop that tokenizers and transformers share.
+
+Everything that a step does is a pure function of the step's number, the weights and
+the optimiser's state: batches, learning rate, evaluations. So a run that was killed and
+resumed from a checkpoint computes the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import torch
+from torch import Tensor, nn
+
+from scaling.record import Row
+from scaling.runs import checkpoint
+from scaling.runs.checkpoint import Progress
+from scaling.runs.store import MetricsLog
+
+CHECKPOINT_SECONDS = 20.0
+"""A kill costs at most about this much work."""
+
+
+class StoppedError(Exception):
+    """The run was asked to stop, and has written its state."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Training:
+    """One run, from its first step to its last."""
+
+    model: nn.Module
+    """Trained in place."""
+    optimizer: torch.optim.Optimizer
+    """Holds the model's parameters."""
+    learning_rate: Callable[[int], float]
+    """Learning rate of a step."""
+    loss: Callable[[int], Tensor]
+    """Loss of the step's batch, a scalar."""
+    steps: int
+    """Optimiser steps in all."""
+    clip: float
+    """Gradient norm above which gradients are scaled down."""
+    evaluate_after: frozenset[int]
+    """Numbers of steps done at which to evaluate."""
+    evaluate: Callable[[int], Row]
+    """Evaluation after a number of steps; `seconds` is added to it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reporter:
+    """How a run speaks to its launcher."""
+
+    progress: Callable[[int, int], None]
+    """Told of steps done and steps in all."""
+    say: Callable[[str], None]
+    """Told in a sentence what a reader should know."""
+
+
+def evenly_spaced(steps: int, count: int) -> frozenset[int]:
+    """Spread evaluations over a run, the last at its end.
+
+    >>> sorted(evenly_spaced(10, 4))
+    [2, 5, 8, 10]
+    """
+    return frozenset(max(1, round(steps * k / count)) for k in range(1, count + 1))
+
+
+def warmup_cosine(step: int, *, steps: int, warmup: float, peak: float) -> float:
+    """Rise linearly over the first share of the steps, then fall to 0 as a cosine."""
+    rising = math.ceil(warmup * steps)
+    if step < rising:
+        return peak * (step + 1) / rising
+    done = (step - rising) / max(1, steps - rising)
+    return peak * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def warmup_milestone(
+    step: int, *, steps: int, warmup: float, peak: float, milestone: float, decay: float
+) -> float:
+    """Rise linearly, stay, and fall once by a factor (MultiStepLR, one milestone)."""
+    rising = math.ceil(warmup * steps)
+    if step < rising:
+        return peak * (step + 1) / rising
+    return peak * (decay if step >= milestone * steps else 1.0)
+
+
+def train(training: Training, folder: Path, reporter: Reporter) -> str:
+    """Run from the last checkpoint to the end.
+
+    Returns
+    -------
+    str
+        `finished`, or `diverged` when a loss was not finite; the update that it would
+        have made is not applied.
+
+    Raises
+    ------
+    StoppedError
+        If SIGTERM asked for it; the state is written first.
+    """
+    checkpoints = folder / "checkpoint"
+    log = MetricsLog(folder / "metrics.jsonl")
+    if log.torn_line is not None:
+        reporter.say(
+            f"metrics.jsonl: line {log.torn_line} was cut short; kept those before it"
+        )
+    progress = checkpoint.load(
+        checkpoints, training.model, training.optimizer, reporter.say
+    )
+    clock = time.monotonic() - progress.seconds
+    saved = time.monotonic()
+
+    def save(step: int) -> None:
+        now = Progress(step=step, seconds=time.monotonic() - clock)
+        checkpoint.save(checkpoints, now, training.model, training.optimizer)
+
+    with _sigterm() as asked_to_stop:
+        for step in range(progress.step, training.steps):
+            if not _update(training, step):
+                reporter.say(f"the loss of step {step} is not finite; stopped there")
+                return "diverged"
+            done = step + 1
+            reporter.progress(done, training.steps)
+            if done in training.evaluate_after and not log.has(done):
+                row = training.evaluate(done)
+                if not _all_finite(row):
+                    reporter.say(f"the test loss after step {done} is not finite")
+                    return "diverged"
+                log.append({**row, "seconds": round(time.monotonic() - clock, 3)})
+            if asked_to_stop.is_set():
+                save(done)
+                raise StoppedError
+            if time.monotonic() - saved > CHECKPOINT_SECONDS or done == training.steps:
+                save(done)
+                saved = time.monotonic()
+    return "finished"
+
+
+def _update(training: Training, step: int) -> bool:
+    """Do one optimiser step, unless the loss or its gradient is not finite."""
+    for group in training.optimizer.param_groups:
+        group["lr"] = training.learning_rate(step)
+    training.optimizer.zero_grad()
+    loss = training.loss(step)
+    if not torch.isfinite(loss):
+        return False
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = nn.utils.clip_grad_norm_(training.model.parameters(), training.clip)
+    if not torch.isfinite(norm):
+        return False
+    training.optimizer.step()
+    return True
+
+
+def _all_finite(row: Row) -> bool:
+    return all(math.isfinite(x) for x in row.values() if isinstance(x, float))
+
+
+@contextmanager
+def _sigterm() -> Iterator[threading.Event]:
+    asked = threading.Event()
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        asked.set()
+
+    previous = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,137 @@
+"""The run store: folders that hold whole states or none, whatever kills the writer.
+
+A file is written aside, flushed to the disk and renamed; a log is appended line by
+line. So at any moment the store holds the last complete state, and a full disk or a
+kill costs the work since then and nothing before.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from scaling.errors import ScalingError
+from scaling.record import Row, read_metrics, run_folders, scan
+
+ASIDE = ".aside-"
+"""Prefix of files that are being written; one that is left over means a kill."""
+
+
+def write_aside(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file beside `path`, then put it in its place whole.
+
+    Should writing fail, the earlier file stays and nothing is left behind.
+    """
+    aside = path.with_name(f"{ASIDE}{path.name}")
+    try:
+        write(aside)
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file whole."""
+    write_aside(path, lambda aside: aside.write_text(text))
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace a JSON file whole."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+class MetricsLog:
+    """The append-only log of a run's evaluations.
+
+    Opening it drops a last line that a kill cut short. An evaluation that is already
+    logged is not logged again: a resumed run repeats it bit for bit.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[Row] = []
+        self.torn_line: int | None = None
+        if path.exists():
+            metrics = read_metrics(path)
+            self.rows = list(metrics.rows)
+            self.torn_line = metrics.torn_line
+            if metrics.torn_line is not None:
+                os.truncate(path, metrics.valid_bytes)
+
+    def has(self, step: int) -> bool:
+        """Whether the evaluation at a step is logged."""
+        return any(row["step"] == step for row in self.rows)
+
+    def append(self, row: Row) -> None:
+        """Add one evaluation and flush it to the disk."""
+        with self.path.open("a") as file:
+            file.write(json.dumps(row, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.rows.append(row)
+
+
+@contextmanager
+def locked(path: Path, message: str) -> Iterator[None]:
+    """Hold a lock that the system releases when its holder dies.
+
+    Raises
+    ------
+    ScalingError
+        With `message`, if another process holds it.
+    """
+    with path.open("a") as file:
+        _lock(file, message)
+        yield
+
+
+def _lock(file: IO[str], message: str) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ScalingError(message) from None
+
+
+def derive_tables(out: Path) -> list[Path]:
+    """Write `runs.csv` and `tokenizers.csv` from the run folders.
+
+    They are derived, never the source. `seconds` differs from launch to launch and
+    stays in the run folders, so that the same grid gives the same bytes.
+    """
+    runs = [
+        {key: value for key, value in row.items() if key != "seconds"}
+        for row in scan(out)
+    ]
+    tokenizers = [
+        {"tokenizer": folder.name, **config["record"], **read_json(result)["metrics"]}
+        for folder, config in run_folders(out, "tokenizer")
+        if (result := folder / "result.json").exists()
+    ]
+    tables = {"runs.csv": runs, "tokenizers.csv": tokenizers}
+    for name, rows in tables.items():
+        write_text(out / name, _csv(rows))
+    return [out / name for name in tables]
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    buffer = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return buffer.getvalue()

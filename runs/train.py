@@ -1,0 +1,177 @@
+"""The transformer job: one run of the grid, from its tokens to its record."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scaling.models.flops import non_vocab_params, training_flops
+from scaling.models.levels import codebook_size, nominal_codebook_size
+from scaling.models.skeleton import FPS
+from scaling.models.text import CaptionEncoder, train_caption_encoder
+from scaling.models.tokenizer import DOWNSAMPLING
+from scaling.models.transformer import (
+    PrefixTransformer,
+    TransformerConfig,
+    vocabulary_split,
+)
+from scaling.record import Row
+from scaling.runs.corpora import Corpus
+from scaling.runs.data import Rows, Sampler, require_context, rows_of
+from scaling.runs.loop import Reporter, Training, evenly_spaced, train, warmup_cosine
+from scaling.runs.plan import TransformerJob
+from scaling.runs.unigram import Unigram
+
+
+def caption_encoder(job: TransformerJob, corpus: Corpus) -> CaptionEncoder:
+    """Learn the caption vocabulary from the training split."""
+    return train_caption_encoder(
+        (caption for clip in corpus.split("train") for caption in clip.captions),
+        vocab_size=job.section.text_vocab_size,
+        max_length=job.section.text_length,
+    )
+
+
+def build_model(job: TransformerJob, text_vocab_size: int) -> PrefixTransformer:
+    """Build a run's transformer with the weights that its seed draws."""
+    config = TransformerConfig(
+        size=job.size,
+        codebook_size=codebook_size(job.levels),
+        text_vocab_size=text_vocab_size,
+        text_width=job.section.text_width,
+        context=job.section.context,
+    )
+    model = PrefixTransformer(config)
+    model.init_weights(torch.Generator().manual_seed(job.seed))
+    return model
+
+
+def record(job: TransformerJob, model: PrefixTransformer, device: str) -> Row:
+    """Columns of the record that stay the same along the run."""
+    non_vocabulary, vocabulary, total = vocabulary_split(model)
+    assert non_vocabulary == non_vocab_params(job.architecture), "the plan miscounted"
+    section = job.section
+    return {
+        "size": job.size.name,
+        "corpus": job.corpus,
+        "codebook_size": codebook_size(job.levels),
+        "nominal_codebook_size": nominal_codebook_size(job.levels),
+        "non_vocab_params": non_vocabulary,
+        "vocab_params": vocabulary,
+        "total_params": total,
+        "d_model": job.size.d_model,
+        "n_layers": job.size.n_layers,
+        "n_heads": job.size.n_heads,
+        "d_ff": job.size.d_ff,
+        "flops_convention": section.flops_convention,
+        "seed": job.seed,
+        "schedule": section.schedule,
+        "learning_rate": section.learning_rate_for(job.size.d_model),
+        "batch_size": section.batch_size,
+        "precision": section.precision,
+        "device": device,
+    }
+
+
+def run(
+    job: TransformerJob,
+    model: PrefixTransformer,
+    splits: dict[str, Rows],
+    folder: Path,
+    device: str,
+    reporter: Reporter,
+) -> Row:
+    """Train one run to its end, evaluating along the way; return the result."""
+    section = job.section
+    sampler = Sampler(splits["train"], section.batch_size, job.seed)
+    tokens_after = sampler.steps_for(job.tokens)
+    steps = len(tokens_after)
+    unigram = Unigram.of(splits["train"])
+    epoch_tokens = int(splits["train"].lengths.sum())
+    peak = section.learning_rate_for(job.size.d_model)
+    model = model.to(device)
+
+    def loss(step: int) -> Tensor:
+        batch = sampler.batch(step).to(torch.device(device))
+        with _precision(section.precision, device):
+            return model.losses(batch).mean()
+
+    def evaluate(step: int) -> Row:
+        trained = int(tokens_after[step - 1])
+        with _precision(section.precision, device):
+            scores = test_losses(model, splits["test"], unigram)
+        return {
+            "step": step,
+            "tokens": trained,
+            "epochs": trained / epoch_tokens,
+            "flops": training_flops(job.forward_flops, trained),
+            **scores,
+        }
+
+    training = Training(
+        model=model,
+        optimizer=torch.optim.AdamW(
+            model.parameters(), weight_decay=section.weight_decay
+        ),
+        learning_rate=lambda step: warmup_cosine(
+            step, steps=steps, warmup=section.warmup, peak=peak
+        ),
+        loss=loss,
+        steps=steps,
+        clip=section.clip,
+        evaluate_after=evenly_spaced(steps, section.evaluations),
+        evaluate=evaluate,
+    )
+    status = train(training, folder, reporter)
+    return {"status": status, **unigram.unseen(splits["test"])}
+
+
+def splits_of(
+    job: TransformerJob,
+    corpus: Corpus,
+    codes: list[NDArray[np.int32]],
+    encoder: CaptionEncoder,
+) -> dict[str, Rows]:
+    """Rows of the training and the test split."""
+    splits = {}
+    for name in ("train", "test"):
+        chosen = [
+            (clip, row)
+            for clip, row in zip(corpus.clips, codes, strict=True)
+            if clip.split == name
+        ]
+        clips, rows = zip(*chosen, strict=True)
+        splits[name] = rows_of(clips, rows, encoder, codebook_size(job.levels))
+    require_context(job.section.context, *splits.values())
+    return splits
+
+
+@torch.no_grad()
+def test_losses(model: PrefixTransformer, rows: Rows, unigram: Unigram) -> Row:
+    """Evaluate on a whole split, every token with the same weight."""
+    device = next(model.parameters()).device
+    total, targets = 0.0, 0
+    for batch in rows.batches():
+        losses = model.losses(batch.to(device))
+        total += float(losses.double().sum())
+        targets += len(losses)
+    loss, unigram_loss = total / targets, unigram.loss(rows)
+    seconds = sum(map(len, rows.codes)) * DOWNSAMPLING / FPS
+    return {
+        "loss": loss,
+        "unigram_loss": unigram_loss,
+        "normalised_loss": loss - unigram_loss,
+        "bits_per_second": loss / math.log(2) * targets / seconds,
+    }
+
+
+def _precision(precision: str, device: str) -> AbstractContextManager[object]:
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, torch.bfloat16)

@@ -1,0 +1,151 @@
+"""The worker: one process that does one job in its folder and tells its launcher."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from scaling.errors import ScalingError
+from scaling.record import Row
+from scaling.runs import corpora, tokenize, train
+from scaling.runs.loop import Reporter, StoppedError
+from scaling.runs.plan import CorpusJob, Job, TokenizerJob, TransformerJob, describe
+from scaling.runs.store import ASIDE, locked, write_json, write_text
+
+STOPPED = 75
+"""Exit code of a worker that was asked to stop and can go on later (EX_TEMPFAIL)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a worker tells its launcher."""
+
+    kind: Literal["progress", "said", "finished", "failed"]
+    """What happened."""
+    text: str = ""
+    """Sentence, status or reason."""
+    done: int = 0
+    """Steps done."""
+    total: int = 0
+    """Steps in all."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where and with what a job runs."""
+
+    out: Path
+    """The run store."""
+    device: str
+    """`cpu`, `cuda`, `cuda:1`."""
+    threads: int
+    """Processor threads of this worker."""
+    code_version: str
+    """Version of this program."""
+
+
+def main(job: Job, place: Place, launcher: Connection) -> None:
+    """Do a job; the exit code is 0, 1 after a failure, or `STOPPED`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher decides
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))
+    _die_with_launcher()
+    torch.set_num_threads(place.threads)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # it would take every processor
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    folder = place.out / job.folder
+    try:
+        folder.mkdir(exist_ok=True)
+        with locked(folder / ".lock", f"{job.folder}: another process works on it"):
+            status = _do(job, place, folder, launcher)
+        launcher.send(Message("finished", status))
+    except StoppedError:
+        sys.exit(STOPPED)
+    except (ScalingError, OSError) as error:
+        launcher.send(Message("failed", _one_line(error)))
+        sys.exit(1)
+    except Exception as error:  # the launcher's other jobs go on
+        write_text(folder / "error.txt", traceback.format_exc())
+        reason = f"{type(error).__name__}: {error}; see {job.folder}/error.txt"
+        launcher.send(Message("failed", reason))
+        sys.exit(1)
+
+
+def _do(job: Job, place: Place, folder: Path, launcher: Connection) -> str:
+    for leftover in folder.rglob(f"{ASIDE}*"):
+        leftover.unlink()
+    (folder / "error.txt").unlink(missing_ok=True)
+
+    def progress(done: int, total: int) -> None:
+        launcher.send(Message("progress", done=done, total=total))
+
+    def say(text: str) -> None:
+        launcher.send(Message("said", text))
+
+    reporter = Reporter(progress=progress, say=say)
+    result = _dispatch(job, place, folder, reporter)
+    write_json(folder / "result.json", result)
+    return str(result["status"])
+
+
+def _dispatch(job: Job, place: Place, folder: Path, reporter: Reporter) -> Row:
+    def configure(record: Row) -> None:
+        record = {**record, "code_version": place.code_version}
+        write_json(folder / "config.json", {**describe(job), "record": record})
+
+    if isinstance(job, CorpusJob):
+        configure({})
+        summary = corpora.build(job.section, folder, reporter.progress)
+        return {"status": "finished", **summary}
+    corpus = corpora.load(place.out / job.corpus)
+    if isinstance(job, TokenizerJob):
+        configure(tokenize.record(job, place.device))
+        return tokenize.run(job, corpus, folder, place.device, reporter)
+    return _transformer(job, place, folder, corpus, configure, reporter)
+
+
+def _transformer(
+    job: TransformerJob,
+    place: Place,
+    folder: Path,
+    corpus: corpora.Corpus,
+    configure: Callable[[Row], None],
+    reporter: Reporter,
+) -> Row:
+    codes = tokenize.read_tokens(place.out / job.tokenizer)
+    encoder = train.caption_encoder(job, corpus)
+    write_text(folder / "text.json", encoder.to_json())
+    model = train.build_model(job, encoder.vocab_size)
+    configure(train.record(job, model, place.device))
+    splits = train.splits_of(job, corpus, codes, encoder)
+    return train.run(job, model, splits, folder, place.device, reporter)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError):
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return f"{what}; nothing finished is lost: mend it and run the same command"
+    return str(error)
+
+
+def _die_with_launcher() -> None:
+    """Leave at once when the launcher is gone, however it went."""
+    launcher = multiprocessing.parent_process()
+    if launcher is None:  # called without one, in a test
+        return
+
+    def watch() -> None:
+        wait([launcher.sentinel])
+        os._exit(STOPPED)
+
+    threading.Thread(target=watch, daemon=True).start()
