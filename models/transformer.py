@@ -145,7 +145,7 @@ class PrefixTransformer(nn.Module):
         ================================  ==========================
         matrices                          N(0, 1 / fan-in)
         those that write to the residual  N(0, 1 / (2 L fan-in))
-        tables                            N(0, 1 / width)
+        tables                            N(0, 1)
         head, bias                        0: training starts at ln(V + 1)
         norms                             1
         ================================  ==========================
@@ -156,6 +156,8 @@ class PrefixTransformer(nn.Module):
                 nn.init.zeros_(weight)
             elif "norm" in name:
                 nn.init.ones_(weight)
+            elif "embedding" in name:
+                nn.init.normal_(weight, generator=generator)
             else:
                 scale = into_residual if "output" in name else 1.0
                 std = scale / math.sqrt(weight.shape[1])

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from scaling.runs.store import read_json, write_aside, write_json
+from scaling.files import read_json, write_aside, write_json
 
 KEPT = 2
 

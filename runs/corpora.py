@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import ScalingError
+from scaling.files import read_json, write_json
 from scaling.models.motion import NUM_FEATURES, Facing, features, mean_std
 from scaling.models.skeleton import FPS, canonical, mirror
 from scaling.runs import kinematic
 from scaling.runs.grid import CorpusSection, KinematicCorpus, PackedCorpus
-from scaling.runs.store import read_json, write_json
 
 Float32 = NDArray[np.float32]
 
@@ -195,7 +195,7 @@ def _split(index: int) -> str:
 
 
 class _Pack:
-    """A folder: joints.npz, positions coded as deltas of 0.1 mm, and sequences.jsonl."""
+    """A folder of joints.npz, positions as deltas of 0.1 mm, and sequences.jsonl."""
 
     def __init__(self, folder: Path) -> None:
         arrays = np.load(folder / "joints.npz")

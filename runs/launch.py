@@ -18,10 +18,11 @@ from typing import Any
 
 from scaling import __version__
 from scaling.errors import ScalingError
+from scaling.files import read_json, write_json
 from scaling.runs import worker
 from scaling.runs.board import Board
 from scaling.runs.plan import Job, Plan, TransformerJob
-from scaling.runs.store import derive_tables, locked, read_json, write_json
+from scaling.runs.store import derive_tables, locked
 from scaling.runs.worker import Message, Place
 
 ATTEMPTS = 3

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import ScalingError
+from scaling.files import read_json
 from scaling.record import read_metrics, status
-from scaling.runs.store import read_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,8 +32,9 @@ class JobState:
     def describe(self) -> str:
         """Say it in a line.
 
-        >>> JobState(job="a", status="unfinished", step=7, normalised_loss=-1).describe()
-        'unfinished  step 7  L_u -1.000'
+        >>> state = JobState(job="a", status="waiting", step=7, normalised_loss=-1)
+        >>> state.describe()
+        'waiting  step 7  L_u -1.000'
         """
         parts = [self.status]
         if self.step is not None:

@@ -1,9 +1,4 @@
-"""The run store: folders that hold whole states or none, whatever kills the writer.
-
-A file is written aside, flushed to the disk and renamed; a log is appended line by
-line. So at any moment the store holds the last complete state, and a full disk or a
-kill costs the work since then and nothing before.
-"""
+"""The run store: logs that survive a kill, locks that do not, and derived tables."""
 
 from __future__ import annotations
 
@@ -12,47 +7,14 @@ import fcntl
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from scaling.errors import ScalingError
+from scaling.files import read_json, write_text
 from scaling.record import Row, read_metrics, run_folders, scan
-
-ASIDE = ".aside-"
-"""Prefix of files that are being written; one that is left over means a kill."""
-
-
-def write_aside(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path`, then put it in its place whole.
-
-    Should writing fail, the earlier file stays and nothing is left behind.
-    """
-    aside = path.with_name(f"{ASIDE}{path.name}")
-    try:
-        write(aside)
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a text file whole."""
-    write_aside(path, lambda aside: aside.write_text(text))
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace a JSON file whole."""
-    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content
 
 
 class MetricsLog:

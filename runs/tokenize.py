@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scaling.errors import ScalingError
+from scaling.files import write_aside
 from scaling.models.levels import codebook_size, nominal_codebook_size
 from scaling.models.motion import mpjpe, recover
 from scaling.models.tokenizer import (
@@ -31,7 +32,6 @@ from scaling.runs.corpora import Clip, Corpus
 from scaling.runs.grid import Tokenizers
 from scaling.runs.loop import Reporter, Training, train, warmup_milestone
 from scaling.runs.plan import TokenizerJob
-from scaling.runs.store import write_aside
 
 ENCODED_AT_ONCE = 64
 """Clips of equal length that are encoded in one batch."""

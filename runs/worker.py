@@ -17,11 +17,12 @@ from typing import Literal
 import torch
 
 from scaling.errors import ScalingError
+from scaling.files import ASIDE, write_json, write_text
 from scaling.record import Row
 from scaling.runs import corpora, tokenize, train
 from scaling.runs.loop import Reporter, StoppedError
 from scaling.runs.plan import CorpusJob, Job, TokenizerJob, TransformerJob, describe
-from scaling.runs.store import ASIDE, locked, write_json, write_text
+from scaling.runs.store import locked
 
 STOPPED = 75
 """Exit code of a worker that was asked to stop and can go on later (EX_TEMPFAIL)."""

@@ -1,0 +1,407 @@
+"""A scaling study: from records to laws, with everything that the laws rest on.
+
+One way through::
+
+    evaluations -> each run's best -> envelope -> laws over C -> held-out error
+                                   -> each size's best codebook -> N_v(N_nv)
+
+A `Study` holds the points as well as the laws, so that its JSON file is enough to draw
+every figure but the training curves, and to fit again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scaling.analysis.envelope import best_codebooks, best_evaluations, envelope
+from scaling.analysis.laws import FORMS, Form, Law, fit_form
+from scaling.analysis.laws import fit as fit_law
+from scaling.analysis.table import PublishedLaw, Quantity, Records
+from scaling.errors import ScalingError
+from scaling.files import write_json
+
+SCHEMA = 1
+SETTINGS = {
+    "selection": "running minimum of each run's best evaluation",
+    "objective": "ordinary least squares in log10",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOutError:
+    """How far a law misses the points that it was not fitted to."""
+
+    n: int
+    """Number of points held out."""
+    rmse: float
+    """Root of the mean square of y - law, in y (log law) or log10 y (power law)."""
+    mean: float
+    """Mean of y - law: above 0 where the law is too low."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holdout:
+    """Which points were held out, and how well the laws foretold them."""
+
+    compute: float
+    """FLOPs from which on points are held out."""
+    errors: Mapping[str, HeldOutError]
+    """Error of each law that has points there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """A printed law beside ours, on the same points."""
+
+    equation: str
+    """Where it is printed."""
+    law: str
+    """Name of the law."""
+    printed_slope: float
+    """Slope as printed."""
+    printed_intercept: float
+    """Intercept as printed."""
+    slope: float
+    """Our slope, ordinary least squares."""
+    intercept: float
+    """Our intercept."""
+    agrees: bool
+    """Whether ours, rounded to the printed digits, are the printed numbers."""
+    note: str
+    """How the paper came to it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Study:
+    """The laws of a set of records, with the points behind them."""
+
+    sources: tuple[str, ...]
+    """Where the records came from."""
+    data_hash: str
+    """First 16 hex digits of the SHA-256 of the values used."""
+    evaluations: int
+    """Number of evaluations read."""
+    quantities: Mapping[str, Quantity]
+    """Column and axis label of each symbol."""
+    laws: Mapping[str, Law]
+    """The laws by name."""
+    skipped: Mapping[str, str]
+    """The laws that could not be fitted, and why."""
+    minima: pd.DataFrame
+    """Each run's best evaluation."""
+    frontier: pd.DataFrame
+    """The envelope of `minima`: the points of the laws over C."""
+    best_codebooks: pd.DataFrame
+    """Each size's best codebook: the points of N_v(N_nv)."""
+    holdout: Holdout | None = None
+    """What was held out, if anything."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Number of rows left out, by reason."""
+    notes: tuple[str, ...] = ()
+    """What was done to the records, and what is odd about them."""
+    published: tuple[Comparison, ...] = ()
+    """Printed laws beside ours, where the records come from a paper."""
+    settings: Mapping[str, str] = field(default_factory=lambda: dict(SETTINGS))
+    """How points were selected and what was minimised."""
+
+    def table(self, form: Form) -> pd.DataFrame:
+        """Give the points that a form is fitted to, held-out ones included."""
+        return self.frontier if form.table == "frontier" else self.best_codebooks
+
+    def held_out(self, table: pd.DataFrame) -> pd.Series[bool]:
+        """Mark the rows of a table that the laws were not fitted to."""
+        threshold = math.inf if self.holdout is None else self.holdout.compute
+        return _held_out(table, threshold)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the study as JSON holds it, with full precision."""
+        quantities = {s: _without_symbol(q) for s, q in self.quantities.items()}
+        return {
+            "schema": SCHEMA,
+            "sources": list(self.sources),
+            "data_hash": self.data_hash,
+            "evaluations": self.evaluations,
+            "settings": dict(self.settings),
+            "quantities": quantities,
+            "laws": {name: law.to_dict() for name, law in self.laws.items()},
+            "skipped": dict(self.skipped),
+            "holdout": None if self.holdout is None else asdict(self.holdout),
+            "dropped": dict(self.dropped),
+            "notes": list(self.notes),
+            "published": [asdict(comparison) for comparison in self.published],
+            "frontier": _to_rows(self.frontier),
+            "best_codebooks": _to_rows(self.best_codebooks),
+            "minima": _to_rows(self.minima),
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Study:
+        """Rebuild a study from `to_dict`.
+
+        Raises
+        ------
+        ScalingError
+            If the fields are not those of a study of this schema.
+        """
+        if fields.get("schema") != SCHEMA:
+            raise ScalingError(
+                f"schema is {fields.get('schema')!r}; expected {SCHEMA}: "
+                "fit the records again with this version"
+            )
+        try:
+            return cls(
+                sources=tuple(fields["sources"]),
+                data_hash=fields["data_hash"],
+                evaluations=fields["evaluations"],
+                settings=fields["settings"],
+                quantities={
+                    symbol: Quantity(symbol=symbol, **quantity)
+                    for symbol, quantity in fields["quantities"].items()
+                },
+                laws={k: Law.from_dict(law) for k, law in fields["laws"].items()},
+                skipped=fields["skipped"],
+                holdout=_to_holdout(fields["holdout"]),
+                dropped=fields["dropped"],
+                notes=tuple(fields["notes"]),
+                published=tuple(Comparison(**row) for row in fields["published"]),
+                frontier=_to_table(fields["frontier"]),
+                best_codebooks=_to_table(fields["best_codebooks"]),
+                minima=_to_table(fields["minima"]),
+            )
+        except KeyError as error:
+            raise ScalingError(
+                f"the study has no field {error}; expected a file that "
+                "`scaling fit --out` wrote: fit the records again"
+            ) from error
+
+    def save(self, path: str | Path) -> None:
+        """Write the study as JSON; a file already there survives any failure."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, self.to_dict(), indent=1)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Study:
+        """Read a study that `save` wrote.
+
+        Raises
+        ------
+        ScalingError
+            If there is no such file, or it holds something else.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise ScalingError(
+                f"{path} does not exist; expected the laws that `scaling fit --out` "
+                "writes"
+            )
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ScalingError(
+                f"{path} is not JSON: {error}; fit the records again"
+            ) from error
+        if not isinstance(fields, dict):
+            raise ScalingError(f"{path} is not a study; expected a JSON object")
+        try:
+            return cls.from_dict(fields)
+        except ScalingError as error:
+            raise ScalingError(f"{path}: {error}") from error
+
+
+def fit(records: Records, holdout: float | None = None) -> Study:
+    """Derive the laws of a set of records.
+
+    Parameters
+    ----------
+    records : Records
+        What `scaling.analysis.records.read` gives.
+    holdout : float, optional
+        Points to hold out of the fit and to predict: above 1 a compute in FLOPs from
+        which on points are held out; between 0 and 1 the share of the frontier, taken
+        at its upper end. The envelope itself is taken over all records.
+
+    Raises
+    ------
+    ScalingError
+        If not one law can be fitted, or the holdout leaves or takes no point.
+    """
+    points = records.points()
+    minima = best_evaluations(points)
+    tables = {"frontier": envelope(minima), "best_codebooks": _codebooks(minima)}
+    threshold = _threshold(tables["frontier"]["C"].to_numpy(), holdout)
+    laws, skipped, errors = {}, {}, {}
+    for form in FORMS:
+        table = tables[form.table]
+        held = _held_out(table, threshold)
+        try:
+            _require(form, records)
+            law = fit_form(form, table[~held])
+        except ScalingError as reason:
+            skipped[form.name] = str(reason)
+            continue
+        laws[form.name] = law
+        if held.any():
+            errors[form.name] = held_out_error(law, table[held])
+    if not laws:
+        raise ScalingError(f"no law can be fitted: {skipped['L_u(C)']}")
+    return Study(
+        sources=records.sources,
+        data_hash=records.data_hash,
+        evaluations=len(records.frame),
+        quantities=records.quantities,
+        laws=laws,
+        skipped=skipped,
+        minima=minima,
+        frontier=tables["frontier"],
+        best_codebooks=tables["best_codebooks"],
+        holdout=None if holdout is None else Holdout(compute=threshold, errors=errors),
+        dropped=records.dropped,
+        notes=(*records.notes, *_unbracketed(minima, tables["best_codebooks"])),
+        published=tuple(compare(law, tables) for law in records.published),
+    )
+
+
+def held_out_error(law: Law, points: pd.DataFrame) -> HeldOutError:
+    """Measure how far a law misses points that it was not fitted to."""
+    residuals = law.residuals(points[law.x], points[law.y])
+    return HeldOutError(
+        n=len(points),
+        rmse=float(np.sqrt(np.mean(residuals**2))),
+        mean=float(np.mean(residuals)),
+    )
+
+
+def compare(printed: PublishedLaw, tables: Mapping[str, pd.DataFrame]) -> Comparison:
+    """Lay a printed law beside ours, on all points whether held out or not."""
+    form = next(form for form in FORMS if form.name == printed.law)
+    if printed.points:
+        x, y = zip(*printed.points, strict=True)
+        law = fit_law(form.name, form.kind, x, y)
+    else:
+        law = fit_form(form, tables[form.table])
+    return Comparison(
+        equation=printed.equation,
+        law=printed.law,
+        printed_slope=float(printed.slope),
+        printed_intercept=float(printed.intercept),
+        slope=law.slope,
+        intercept=law.intercept,
+        agrees=_same_digits(law.slope, printed.slope)
+        and _same_digits(law.intercept, printed.intercept),
+        note=printed.note,
+    )
+
+
+def _same_digits(value: float, printed: str) -> bool:
+    """Whether a value, rounded to as many places as are printed, is what is printed."""
+    return Decimal(value).quantize(Decimal(printed)) == Decimal(printed)
+
+
+def _codebooks(minima: pd.DataFrame) -> pd.DataFrame:
+    known = {"size", "N_nv", "N_v"} <= set(minima.columns)
+    return best_codebooks(minima) if known else minima.head(0)
+
+
+def _unbracketed(minima: pd.DataFrame, best: pd.DataFrame) -> list[str]:
+    """Name the sizes whose best codebook is the smallest or largest they tried."""
+    if "V" not in minima or best.empty:
+        return []
+    tried = minima.groupby("size")["V"].agg(["min", "max"]).loc[best["size"]]
+    V = best["V"].to_numpy()
+    sizes = best["size"][
+        (tried["min"].to_numpy() == V) | (tried["max"].to_numpy() == V)
+    ]
+    if sizes.empty:
+        return []
+    return [
+        f"The best codebook of {', '.join(sizes)} is the smallest or the largest that "
+        "was tried: the true best may lie beyond it, and N_v(N_nv) rests on it."
+    ]
+
+
+def _require(form: Form, records: Records) -> None:
+    lacking = [s for s in (form.x, form.y) if s not in records.quantities]
+    if lacking:
+        raise ScalingError(
+            f"needs {' and '.join(lacking)}, which the records do not hold: "
+            f"name the column with --columns {lacking[0]}=COLUMN"
+        )
+
+
+# --- Hold-out -----------------------------------------------------------------------
+
+
+def _held_out(table: pd.DataFrame, threshold: float) -> pd.Series[bool]:
+    return table["C"] >= threshold
+
+
+def _threshold(compute: np.ndarray[Any, Any], holdout: float | None) -> float:
+    """Turn a compute or a share of the frontier into the FLOPs to hold out from."""
+    if holdout is None:
+        return math.inf
+    if holdout > 1 and math.isfinite(holdout):
+        threshold = holdout
+    elif 0 < holdout < 1:
+        # At least one point: a share too small to hold anything out tests nothing.
+        threshold = float(compute[-max(1, round(holdout * len(compute)))])
+    else:
+        raise ScalingError(
+            f"holdout is {holdout:g}; expected a compute in FLOPs above 1, or a share "
+            "of the frontier between 0 and 1"
+        )
+    held = int(np.sum(compute >= threshold))
+    if held == 0:
+        raise ScalingError(
+            f"no frontier point lies at or above {threshold:.3g} FLOPs, the highest is "
+            f"at {compute[-1]:.3g}: hold out from a lower compute"
+        )
+    if len(compute) - held < 2:
+        raise ScalingError(
+            f"holding out from {threshold:.3g} FLOPs leaves {len(compute) - held} of "
+            f"{len(compute)} frontier points; a law needs at least 2: hold out fewer"
+        )
+    return threshold
+
+
+# --- JSON ---------------------------------------------------------------------------
+
+
+def _without_symbol(quantity: Quantity) -> dict[str, str]:
+    return {"column": quantity.column, "label": quantity.label}
+
+
+def _to_holdout(fields: Mapping[str, Any] | None) -> Holdout | None:
+    if fields is None:
+        return None
+    errors = {name: HeldOutError(**error) for name, error in fields["errors"].items()}
+    return Holdout(compute=fields["compute"], errors=errors)
+
+
+def _to_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = table.to_dict(orient="records")
+    return [{str(key): _plain(value) for key, value in row.items()} for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    """Give a cell as JSON holds it: NaN as null, whole numbers without a point."""
+    if not isinstance(value, float):
+        return value
+    if math.isnan(value):
+        return None
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
+def _to_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows)
+    names = [name for name in table.columns if name not in ("run", "size")]
+    return table.astype(dict.fromkeys(names, "float64"))

@@ -1,0 +1,246 @@
+"""Figures at their real size: what they show, and that it can be read and redone."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
+from pandas.testing import assert_frame_equal
+
+from scaling.analysis.axes import canvas, house_style
+from scaling.analysis.figures import NAMES, figures, save
+from scaling.analysis.records import read
+from scaling.analysis.study import Study, fit
+from scaling.errors import ScalingError
+
+
+@pytest.fixture(scope="module")
+def galleries(small, small_study, scamo, table, tmp_path_factory):
+    """Make the figures of two studies, of losses alone, and of two runs."""
+    path = tmp_path_factory.mktemp("bare") / "bare.csv"
+    pd.DataFrame(
+        {"flops": np.geomspace(1e10, 5e10, 5), "loss": [5, 4, 3, 2.1, 1]}
+    ).to_csv(path, index=False)
+    bare = read([path])
+    last = table[table["codebook_size"] == 64].drop_duplicates("run", keep="last")
+    last[:2].to_csv(path.with_name("tiny.csv"), index=False)
+    tiny = read([path.with_name("tiny.csv")])
+    return {
+        "small": figures(small, small_study),
+        "scamo": figures(scamo, fit(scamo, holdout=1e18)),
+        "bare": figures(bare, fit(bare)),
+        "tiny": figures(tiny, fit(tiny)),
+    }
+
+
+ALL_FIGURES = [
+    *((study, name) for study in ("small", "scamo") for name in NAMES),
+    ("bare", "figure3b"),
+    *(("tiny", name) for name in ("figure2", "figure3a", "figure8")),
+]
+
+
+def find(galleries, study, name):
+    return next(f for f in galleries[study].figures if f.name == name)
+
+
+def visible_texts(figure):
+    """Give the boxes of the texts that are drawn, in pixels."""
+    figure.draw_without_rendering()
+    boxes = []
+    for text in figure.findobj(Text):
+        if not text.get_visible() or not text.get_text().strip():
+            continue
+        # An annotation's own extent includes its line; ticks out of view are not drawn.
+        box = Text.get_window_extent(text)
+        if isinstance(text, Annotation) or not is_hidden_tick(text, figure, box):
+            boxes.append((text.get_text(), box))
+    return boxes
+
+
+def is_hidden_tick(text, figure, box):
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+                if text in (tick.label1, tick.label2):
+                    slack = 1e-9 * (high - low)
+                    return not low - slack <= tick.get_loc() <= high + slack
+    return False
+
+
+# --- What can be read ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("study", "name"), ALL_FIGURES)
+def test_texts_are_inside_and_apart(galleries, study, name):
+    drawn = find(galleries, study, name).draw().get_figure()
+    assert drawn.get_size_inches()[0] == 7.2
+    with house_style():
+        texts = visible_texts(drawn)
+    width, height = drawn.bbox.size
+    for text, box in texts:
+        assert box.x0 >= -0.5, text
+        assert box.y0 >= -0.5, text
+        assert box.x1 <= width + 0.5, text
+        assert box.y1 <= height + 0.5, text
+    for (one, first), (other, second) in itertools.combinations(texts, 2):
+        common = Bbox.intersection(first, second)
+        assert common is None or min(common.size) < 0.5, f"{one} overlaps {other}"
+
+
+@pytest.mark.parametrize("name", ["figure3a", "figure3b", "figure7a"])
+def test_the_law_is_in_the_figure_and_the_caption(galleries, name):
+    figure = find(galleries, "scamo", name)
+    title = figure.draw().get_title(loc="left")
+    assert f"n = {figure.law.n} fitted, 1 held out" in title
+    assert r"\pm" in title
+    assert f"$R^2$ = {figure.law.r2:.3f}" in title
+    for words in (figure.law.formula(), "ordinary least squares", "95 % intervals"):
+        assert words in figure.caption
+
+
+def test_a_doubtful_law_says_so_in_the_figure(galleries):
+    title = find(galleries, "small", "figure7a").draw().get_title(loc="left")
+    assert "SLOPE NOT DISTINGUISHABLE FROM ZERO" in title
+
+
+# --- What is drawn ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["figure3a", "figure3b", "figure7a", "figure7b"])
+def test_the_points_of_a_law_are_its_table(galleries, name):
+    figure = find(galleries, "small", name)
+    table, law = figure.to_frame(), figure.law
+    ax = figure.draw()
+    below = ax.get_figure().axes[1]
+    scatters = [
+        c for c in ax.collections if c.get_offsets().size and c.get_sizes().size
+    ]
+    drawn = np.vstack([np.asarray(c.get_offsets()) for c in scatters])
+    expected = table.sort_values("held_out", kind="stable")[[law.x, law.y]]
+    np.testing.assert_array_equal(drawn, expected)
+    residuals = np.vstack(
+        [np.asarray(c.get_offsets()) for c in below.collections if c.get_sizes().size]
+    )
+    np.testing.assert_array_equal(
+        residuals[:, 1], table.sort_values("held_out", kind="stable")["residual"]
+    )
+    assert table["held_out"].sum() == 1
+
+
+def test_the_line_is_solid_inside_the_fitted_range_and_dashed_outside(galleries):
+    figure = find(galleries, "scamo", "figure3b")
+    lines = {
+        tuple(line.get_xdata()): line.get_linestyle() for line in figure.draw().lines
+    }
+    assert lines.pop(figure.law.x_range) == "-"
+    assert set(lines.values()) == {"--"}
+    ends = {x for ends in lines for x in ends}
+    assert set(figure.law.x_range) <= ends
+
+
+def test_every_run_is_a_curve(galleries):
+    figure = find(galleries, "scamo", "figure2")
+    table = figure.to_frame()
+    lines = figure.draw().lines
+    assert len(lines) == table["run"].nunique() == 37
+    assert sum(len(line.get_xdata()) for line in lines) == len(table) == 1043
+    assert table["on_envelope"].sum() == 19
+
+
+def test_minima_mark_each_sizes_best_codebook(galleries):
+    table = find(galleries, "scamo", "figure8").to_frame()
+    assert len(table) == 42
+    best = table[table["best"]].set_index("size")["V"]
+    powers = {"44M": 10, "111M": 12, "343M": 14, "775M": 14, "1B": 16, "3B": 16}
+    assert best.to_dict() == {size: 2**power for size, power in powers.items()}
+
+
+@pytest.mark.parametrize("name", ["figure2", "figure3b", "figure8"])
+def test_axes_given_are_drawn_on(galleries, name):
+    ax = canvas(3)[0]
+    assert find(galleries, "small", name).draw(ax) is ax
+    assert len(ax.get_figure().axes) == 1
+
+
+def test_labels_say_the_units_of_the_study(galleries):
+    assert find(galleries, "scamo", "figure7b").draw().get_ylabel() == (
+        r"Non-vocabulary FLOPs per token $N_\mathrm{nv}$"
+    )
+    assert find(galleries, "small", "figure7b").draw().get_ylabel() == (
+        r"Non-vocabulary parameters $N_\mathrm{nv}$"
+    )
+
+
+# --- Which figures ------------------------------------------------------------------
+
+
+def test_a_study_gives_all_figures_in_order(galleries):
+    for study in ("small", "scamo"):
+        assert [f.name for f in galleries[study].figures] == list(NAMES)
+        assert not galleries[study].missing
+
+
+def test_what_the_data_does_not_allow_has_a_reason(galleries):
+    gallery = galleries["bare"]
+    assert [figure.name for figure in gallery.figures] == ["figure3b"]
+    assert gallery.missing["figure2"].startswith(
+        "needs V, which the records do not hold"
+    )
+    assert gallery.missing["figure7b"].startswith("needs N_nv,")
+
+
+def test_laws_alone_give_all_but_the_training_curves(scamo_study, tmp_path):
+    scamo_study.save(tmp_path / "laws.json")
+    gallery = figures(None, Study.load(tmp_path / "laws.json"))
+    assert [figure.name for figure in gallery.figures] == list(NAMES[1:])
+    assert gallery.missing == {
+        "figure2": "training curves need the records, not only the laws"
+    }
+    both = zip(gallery.figures, figures(None, scamo_study).figures, strict=True)
+    for loaded, fitted in both:
+        assert_frame_equal(loaded.to_frame(), fitted.to_frame())
+
+
+def test_only_some_figures(small, small_study):
+    made = figures(small, small_study, only=["figure8", "figure2"]).figures
+    assert [figure.name for figure in made] == ["figure2", "figure8"]
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        ("figure9", "no figure 'figure9'; did you mean 'figure"),
+        ("figure2", "figure2 cannot be drawn: training curves need the records"),
+    ],
+)
+def test_a_figure_that_cannot_be_is_refused(small_study, only, message):
+    with pytest.raises(ScalingError, match=message):
+        figures(None, small_study, only=[only])
+
+
+# --- Files --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "formats"), [("figure2", ("svg",)), ("figure3b", ("png", "svg", "pdf"))]
+)
+def test_files_are_the_same_bytes_every_time(galleries, name, formats, tmp_path):
+    figure = find(galleries, "small", name)
+    first = save(figure, tmp_path / "a", formats)
+    second = save(figure, tmp_path / "b", formats)
+    assert [path.name for path in first] == [f"{name}.{f}" for f in (*formats, "csv")]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    written = pd.read_csv(first[-1])
+    assert_frame_equal(written, figure.to_frame(), check_dtype=False)
+
+
+def test_an_unknown_format_is_refused(galleries, tmp_path):
+    figure = find(galleries, "small", "figure8")
+    with pytest.raises(ScalingError, match="no format 'jpg'; "):
+        save(figure, tmp_path, formats=["jpg"])
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,18 @@
+"""What importing analysis must not do."""
+
+import subprocess
+import sys
+
+CODE = """
+import sys
+import matplotlib
+before = dict(matplotlib.rcParams)
+import scaling.analysis.figures, scaling.analysis.render, scaling.analysis.records
+assert dict(matplotlib.rcParams) == before, "rcParams changed"
+assert "torch" not in sys.modules, "torch imported"
+assert "scaling.models" not in sys.modules and "scaling.runs" not in sys.modules
+"""
+
+
+def test_importing_analysis_needs_no_torch_and_changes_no_settings():
+    subprocess.run([sys.executable, "-c", CODE], check=True)

@@ -1,0 +1,308 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+from scaling.analysis.records import read
+from scaling.analysis.study import fit
+from scaling.errors import ScalingError
+
+
+def csv(folder, text, name="runs.csv"):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def rows_of(store, run):
+    return [
+        {"step": 10 * k, "tokens": 1000 * k, "flops": 1e9 * k, "loss": 3.0 - k / 10,
+         "normalised_loss": -k / 10 - run}
+        for k in (1, 2, 3)
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Lay out a run store of two runs, as `scaling run --out` writes it."""
+    out = tmp_path / "out"
+    for number in (0, 1):
+        folder = out / f"run{number}"
+        folder.mkdir(parents=True)
+        record = {"size": "2x2x16", "codebook_size": 64, "non_vocab_params": 12_000}
+        config = {"kind": "transformer", "record": record}
+        (folder / "config.json").write_text(json.dumps(config))
+        lines = [json.dumps(row) + "\n" for row in rows_of(out, number)]
+        (folder / "metrics.jsonl").write_text("".join(lines))
+    (out / "run0" / "result.json").write_text('{"status": "finished"}')
+    return out
+
+
+# --- Sources ------------------------------------------------------------------------
+
+
+def test_a_run_store_is_read_by_its_runs(store):
+    records = read([store])
+    assert records.frame.groupby("run").size().to_dict() == {"run0": 3, "run1": 3}
+    assert set(records.quantities) == {"C", "N_nv", "D", "V", "L_u"}
+    assert "vocab_params" not in records.frame
+    assert records.notes == (
+        "runs not finished, whose best evaluation so far counts: 1",
+    )
+
+
+def test_one_run_of_a_store_is_read_alone(store):
+    assert read([store / "run1"]).frame["run"].unique().tolist() == ["run1"]
+
+
+def test_a_torn_last_line_is_left_out_and_said(store):
+    with (store / "run0" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 40, "los')
+    records = read([store])
+    assert len(records.frame) == 6
+    note = "run0/metrics.jsonl: line 4 is cut short; kept the 3 before it"
+    assert note in records.notes
+    assert note not in read([store / "run1"]).notes
+
+
+def test_a_bad_value_in_a_store_is_found_by_run_and_line(store):
+    path = store / "run1" / "metrics.jsonl"
+    path.write_text(path.read_text() + '{"flops": 4e9, "normalised_loss": NaN}\n')
+    with pytest.raises(
+        ScalingError, match=r"not finite in run1 line 4 of \S+out \(nan"
+    ):
+        read([store])
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(
+        ScalingError, match="holds no evaluated transformer run; expect"
+    ):
+        read([tmp_path])
+
+
+def test_csv_and_jsonl_give_the_same_records(table, tmp_path):
+    table.to_csv(tmp_path / "t.csv", index=False)
+    table.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
+    from_csv, from_jsonl = read([tmp_path / "t.csv"]), read([tmp_path / "t.jsonl"])
+    assert_frame_equal(from_csv.points(), from_jsonl.points())
+    assert from_csv.data_hash == from_jsonl.data_hash
+
+
+def test_parquet_is_read_or_its_reader_is_named(table, tmp_path):
+    path = tmp_path / "t.parquet"
+    try:
+        table.to_parquet(path)
+    except ImportError:
+        path.write_bytes(b"PAR1")
+        with pytest.raises(ScalingError, match=r"needs pyarrow.*pip install pyarrow"):
+            read([path])
+    else:
+        assert len(read([path]).frame) == len(table)
+
+
+def test_jsonl_without_a_last_newline_is_whole(tmp_path):
+    path = csv(
+        tmp_path, '{"flops": 1e9, "loss": 2}\n{"flops": 2e9, "loss": 1}', "t.jsonl"
+    )
+    assert len(read([path]).frame) == 2
+    assert not any("cut short" in note for note in read([path]).notes)
+
+
+def test_jsonl_cut_short_is_kept_up_to_there(tmp_path):
+    path = csv(tmp_path, '{"flops": 1e9, "loss": 2}\n{"flops": 2e9, "lo', "t.jsonl")
+    records = read([path])
+    assert len(records.frame) == 1
+    assert f"{path}: line 2 is cut short; kept the 1 before it" in records.notes
+
+
+def test_several_sources_are_one_table(table, tmp_path):
+    half = len(table) // 2
+    table[:half].to_csv(tmp_path / "a.csv", index=False)
+    table[half:].to_csv(tmp_path / "b.csv", index=False)
+    table.to_csv(tmp_path / "all.csv", index=False)
+    both = read([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert both.data_hash == read([tmp_path / "all.csv"]).data_hash
+    assert len(both.sources) == 2
+
+
+def test_runs_of_one_name_in_two_sources_are_two_runs(tmp_path):
+    a = csv(tmp_path, "run,flops,loss\nx,1e9,2\n", "a.csv")
+    b = csv(tmp_path, "run,flops,loss,tokens\nx,2e9,1,10\n", "b.csv")
+    records = read([a, b])
+    assert records.frame["run"].tolist() == [f"{a}:x", f"{b}:x"]
+    assert any("1 run names occur in several sources" in n for n in records.notes)
+    assert f"D is left out: {a} has no column 'tokens'" in records.notes
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ([], "no records given; pass a run store, a CSV file, or scamo"),
+        (["none.csv"], "none.csv does not exist; expected a run store, a CSV"),
+        (["scamo", "x.csv"], "scamo is fitted alone: .*write ./scamo if you mean"),
+    ],
+)
+def test_sources_that_cannot_be(sources, message):
+    with pytest.raises(ScalingError, match=message):
+        read(sources)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.csv", "", "t.csv is empty; expected a header and one row per evaluation"),
+        ("t.csv", "flops,loss\n", "t.csv is empty; expected a header"),
+        (
+            "t.csv",
+            "flops,loss\n1,2\n1,2,3\n",
+            "t.csv is not a CSV table: .*as many fiel",
+        ),
+        ("t.jsonl", "", "t.jsonl is empty"),
+        ("t.jsonl", "x\n{}\n", "t.jsonl:1 is not a JSON object"),
+        (
+            "t.txt",
+            "flops,loss\n1,2\n",
+            "t.txt is of no known kind; expected a run store",
+        ),
+    ],
+)
+def test_files_that_cannot_be(tmp_path, name, text, message):
+    with pytest.raises(ScalingError, match=message):
+        read([csv(tmp_path, text, name)])
+
+
+# --- Columns ------------------------------------------------------------------------
+
+
+def test_a_missing_column_names_those_present(tmp_path):
+    path = csv(tmp_path, "compute,loss,seed\n1,2,3\n")
+    with pytest.raises(ScalingError) as caught:
+        read([path])
+    assert str(caught.value) == (
+        f"{path} has no column 'flops'; it has: compute, loss, seed; "
+        "name it with --columns C=COLUMN"
+    )
+
+
+def test_a_missing_loss_is_refused(tmp_path):
+    path = csv(tmp_path, "flops\n1\n")
+    with pytest.raises(ScalingError, match=r"no column 'normalised_loss'.*L_u=COLUMN"):
+        read([path])
+
+
+def test_columns_map_symbols_and_names(tmp_path):
+    path = csv(tmp_path, "c,params,loss,val\n1e9,10,9,2\n2e9,20,9,1\n")
+    columns = {"C": "c", "non_vocab_params": "params", "L": "val"}
+    records = read([path], columns)
+    assert records.points()["L_u"].tolist() == [2, 1]
+    assert records.points()["N_nv"].tolist() == [10, 20]
+    assert records.points()["size"].tolist() == ["10", "20"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"C": "kost"}, r"has no column 'kost'; it has: flops, loss; name .* C=COLUMN"),
+        ({"flop": "flops"}, r"the record knows no 'flop'; did you mean 'flops'\?"),
+    ],
+)
+def test_columns_that_cannot_be(tmp_path, columns, message):
+    with pytest.raises(ScalingError, match=message):
+        read([csv(tmp_path, "flops,loss\n1,2\n")], columns)
+
+
+def test_without_normalised_loss_the_loss_stands_in_and_this_is_said(tmp_path):
+    records = read([csv(tmp_path, "run,flops,loss\na,1e9,2\nb,1e10,1\n")])
+    assert records.quantities["L_u"].label == "Test loss L (nats per token)"
+    assert records.notes[0].startswith("normalised_loss is absent: L_u stands for loss")
+
+
+def test_sources_without_a_common_loss_are_refused(tmp_path):
+    a = csv(tmp_path, "flops,loss\n1,2\n", "a.csv")
+    b = csv(tmp_path, "flops,normalised_loss\n1,-2\n", "b.csv")
+    with pytest.raises(ScalingError, match="expected one of them in all"):
+        read([a, b])
+
+
+def test_without_run_the_runs_are_told_apart_and_this_is_said(table, tmp_path):
+    named, unnamed = tmp_path / "named.csv", tmp_path / "unnamed.csv"
+    table.to_csv(named, index=False)
+    table.drop(columns="run").assign(seed=0).to_csv(unnamed, index=False)
+    records = read([unnamed])
+    assert records.frame["run"][0] == "2x2x16/64/0"
+    expected = f"{unnamed} has no column 'run': runs are told apart by size, "
+    assert records.notes == (f"{expected}codebook_size, seed",)
+    assert fit(records).laws == fit(read([named])).laws
+
+
+def test_with_nothing_to_tell_runs_apart_each_row_is_one(tmp_path):
+    records = read([csv(tmp_path, "flops,loss\n1e9,2\n1e10,1\n")])
+    assert records.frame["run"].tolist() == ["row 1", "row 2"]
+    assert any("each row counts as a run of its own" in note for note in records.notes)
+
+
+# --- Values -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        (
+            "loss",
+            "nan",
+            r"loss is not finite in row 2 of .*runs.csv \(nan\); expected nu",
+        ),
+        ("loss", "", r"loss is not finite in row 2 of .* \(nan\)"),
+        ("loss", "inf", r"row 2 of .* \(inf\).*mark them with status = diverged"),
+        ("flops", "nan", r"flops is not finite in row 2 of"),
+        ("flops", "0", r"flops is not positive in row 2 of .* \(0\); laws are fitted"),
+        (
+            "non_vocab_params",
+            "-5",
+            r"non_vocab_params is not positive in row 2 .*\(-5\)",
+        ),
+        ("tokens", "0", r"tokens is not positive in row 2"),
+        (
+            "loss",
+            "2.1 nats",
+            r"loss is '2.1 nats' in row 2; expected a number; correct",
+        ),
+    ],
+)
+def test_values_that_no_law_can_use_are_refused(tmp_path, column, value, message):
+    rows = [
+        {"flops": 1e9, "loss": 2, "non_vocab_params": 10, "tokens": 5},
+        {"flops": 2e9, "loss": 1, "non_vocab_params": 10, "tokens": 9},
+    ]
+    table = pd.DataFrame(rows).astype(object)
+    table.loc[1, column] = value
+    table.to_csv(tmp_path / "runs.csv", index=False)
+    with pytest.raises(ScalingError, match=message):
+        read([tmp_path / "runs.csv"])
+
+
+def test_many_bad_rows_are_counted(tmp_path):
+    path = csv(tmp_path, "flops,loss\n" + "1e9,nan\n" * 8)
+    with pytest.raises(
+        ScalingError, match=r"row 5 of \S+ \(nan\) and 3 more; expected"
+    ):
+        read([path])
+
+
+def test_evaluations_of_diverged_runs_are_dropped_and_counted(tmp_path):
+    rows = ("run,flops,loss,status", "a,1e9,2,finished", "b,1e9,2,diverged")
+    text = "\n".join((*rows, "b,2e9,nan,diverged"))
+    records = read([csv(tmp_path, text)])
+    assert records.dropped == {"loss not finite in a diverged run": 1}
+    assert len(records.frame) == 2
+
+
+def test_quantities_are_float64(small):
+    points = small.points()
+    assert list(points.columns) == [
+        "run", "size", "C", "N_nv", "N_v", "D", "V", "L_u"
+    ]  # fmt: skip
+    assert (points.dtypes.iloc[2:] == np.float64).all()
