@@ -45,6 +45,11 @@ class Architecture:
                 f"codebook {self.codebook_size} must have at least 1 code; "
                 "set a codebook size such as 256"
             )
+        if self.text_width < 1:
+            raise ScalingError(
+                f"text width {self.text_width} must be at least 1; "
+                f"flan-t5-xl's is {PAPER_TEXT_WIDTH}"
+            )
         if not 0 <= self.n_prefix < self.n_ctx:
             raise ScalingError(
                 f"a prefix of {self.n_prefix} leaves no motion in a context of "
@@ -139,7 +144,8 @@ def matmul(architecture: Architecture) -> int:
     """Forward FLOPs per token of a full sequence, counted from the real modules.
 
     A sequence of n_ctx positions has n_ctx - n_prefix tokens; what its prefix costs is
-    shared among them and rounded to whole FLOPs.
+    shared among them and rounded to whole FLOPs. The end token counts as a position
+    though no model needs it as an input.
 
     >>> from scaling.models.sizes import size
     >>> matmul(Architecture(size=size("44M"), codebook_size=256))

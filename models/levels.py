@@ -21,6 +21,10 @@ LEVELS: dict[int, tuple[int, ...]] = {
 """Levels by nominal codebook size (ScaMo, supplementary Table 6)."""
 
 
+MOST_LEVELS = 1000
+"""Levels of a channel above which the bound's margin reaches the next level."""
+
+
 def levels_of(nominal_codebook_size: int) -> tuple[int, ...]:
     """Return the levels that stand for a nominal codebook size.
 
@@ -63,15 +67,20 @@ def nominal_codebook_size(levels: Sequence[int]) -> int:
 
 
 def check_levels(levels: Sequence[int]) -> None:
-    """Refuse levels that quantise nothing.
+    """Refuse levels that quantise nothing, or more finely than the bound allows.
 
     Raises
     ------
     ScalingError
-        If there are none, or a channel has fewer than 2.
+        If there are none, or a channel has fewer than 2 or more than 1000.
     """
     if not levels or min(levels) < 2:
         raise ScalingError(
             f"levels {list(levels)} must each be at least 2; "
             "a channel of one level carries no information: drop it"
+        )
+    if max(levels) > MOST_LEVELS:
+        raise ScalingError(
+            f"levels {list(levels)} must each be at most {MOST_LEVELS}; "
+            "split a channel in two"
         )

@@ -40,9 +40,10 @@ class CaptionEncoder:
 
     def encode(self, captions: Sequence[str]) -> list[list[int]]:
         """Text ids of each caption, ending with the end-of-text piece."""
-        end = END_ID
+        # a caption that spells the end piece out means its letters
+        self.tokenizer.encode_special_tokens = True
         pieces = self.tokenizer.encode_batch(list(captions))
-        return [[*piece.ids[: self.max_length - 1], end] for piece in pieces]
+        return [[*piece.ids[: self.max_length - 1], END_ID] for piece in pieces]
 
     def to_json(self) -> str:
         """Serialise the vocabulary."""

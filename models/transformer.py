@@ -166,10 +166,12 @@ class PrefixTransformer(nn.Module):
     def hidden(self, batch: Batch) -> Tensor:
         """Compute the final hidden states, (B, T, d)."""
         is_text = batch.is_text
+        motion = self.embedding(batch.ids[~is_text])
         text = self.text_projection(self.text_embedding(batch.ids[is_text]))
-        x = text.new_zeros(*batch.ids.shape, self.config.size.d_model)
-        x = x.masked_scatter(is_text[..., None], text)
-        x = x.masked_scatter(~is_text[..., None], self.embedding(batch.ids[~is_text]))
+        # the residual stream stays float32, also where autocast made text bfloat16
+        x = motion.new_zeros(*batch.ids.shape, self.config.size.d_model)
+        x = x.masked_scatter(~is_text[..., None], motion)
+        x = x.masked_scatter(is_text[..., None], text.to(x.dtype))
         mask = prefix_mask(is_text)
         rotation = self.rotations[: x.shape[1]]
         for block in self.blocks:

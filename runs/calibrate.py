@@ -12,6 +12,7 @@ import torch
 
 from scaling.models.flops import Architecture, matmul_step, non_vocab_params
 from scaling.models.motion import features
+from scaling.models.sizes import size
 from scaling.models.tokenizer import MotionTokenizer, TokenizerConfig
 from scaling.models.transformer import Batch, PrefixTransformer, TransformerConfig
 from scaling.runs import kinematic
@@ -20,6 +21,9 @@ from scaling.runs.plan import CorpusJob, Job, TokenizerJob, TransformerJob
 
 LARGEST_TIMED = 3_000_000
 """Parameters (N_nv) above which a step is not timed but scaled by its FLOPs."""
+
+REFERENCE = Architecture(size=size("4x4x128"), codebook_size=1024)
+"""Timed where a grid has no size that is small enough."""
 
 ROWS, TEXT, MOTION = 32, 16, 28
 """The batch that is timed: rows, and the positions of each."""
@@ -90,13 +94,12 @@ class _Clock:
 
     def _seconds_per_token(self, architecture: Architecture) -> float:
         if architecture not in self.rates:
-            small = non_vocab_params(architecture) <= LARGEST_TIMED
-            if small or not self.rates:
-                self.rates[architecture] = _time_transformer(architecture)
-            else:  # the largest timed so far is the nearest in shape
-                known = list(self.rates)[-1]
+            if non_vocab_params(architecture) > LARGEST_TIMED:
+                # the largest that was timed is the nearest in shape
+                known = list(self.rates)[-1] if self.rates else REFERENCE
                 ratio = _step_flops(architecture) / _step_flops(known)
-                return self.rates[known] * ratio
+                return self._seconds_per_token(known) * ratio
+            self.rates[architecture] = _time_transformer(architecture)
         return self.rates[architecture]
 
 

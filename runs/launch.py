@@ -63,12 +63,10 @@ class _Launch:
     plan: Plan
     place: Place
     board: Board
+    done: set[str]
     attempts: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     running: list[_Slot] = field(default_factory=list)
-
-    def done(self, folder: str) -> bool:
-        return (self.place.out / folder / "result.json").exists()
 
     def ready(self) -> list[Job]:
         """Jobs that can start now, the most expensive first."""
@@ -76,9 +74,8 @@ class _Launch:
         jobs = [
             job
             for job in self.plan.jobs
-            if job.folder not in busy | self.failed.keys()
-            and not self.done(job.folder)
-            and all(self.done(need) for need in job.needs)
+            if job.folder not in busy | self.failed.keys() | self.done
+            and self.done.issuperset(job.needs)
         ]
         return sorted(jobs, key=_compute, reverse=True)
 
@@ -100,7 +97,8 @@ def launch(plan: Plan, place: Place, slots: int, board: Board) -> Outcome:
     claim(plan, place.out)
     message = f"{place.out}: another launcher works on it; wait for it, or stop it"
     with locked(place.out / ".lock", message):
-        state = _Launch(plan=plan, place=place, board=board)
+        done = finished(plan, place.out)
+        state = _Launch(plan=plan, place=place, board=board, done=done)
         context = _forkserver()
         try:
             while state.running or state.ready():
@@ -115,6 +113,13 @@ def launch(plan: Plan, place: Place, slots: int, board: Board) -> Outcome:
             board.close()
             derive_tables(place.out)
     return _outcome(state)
+
+
+def finished(plan: Plan, out: Path) -> set[str]:
+    """Find the jobs that need not be done again."""
+    return {
+        job.folder for job in plan.jobs if (out / job.folder / "result.json").exists()
+    }
 
 
 def claim(plan: Plan, out: Path) -> None:
@@ -205,6 +210,7 @@ def _hear(state: _Launch, slot: _Slot, message: Message) -> None:
 def _ended(state: _Launch, slot: _Slot) -> None:
     folder, code = slot.job.folder, slot.process.exitcode
     if slot.ended is not None and slot.ended.kind == "finished":
+        state.done.add(folder)
         state.board.finished(folder, slot.ended.text)
         return
     if slot.ended is not None:
@@ -224,16 +230,15 @@ def _stop(running: list[_Slot]) -> None:
     for slot in running:
         slot.process.terminate()
     for slot in running:
-        slot.messages.close()
         slot.process.join(GRACE)
         slot.process.kill()
+        slot.messages.close()
 
 
 def _outcome(state: _Launch) -> Outcome:
     results = {
-        job.folder: read_json(state.place.out / job.folder / "result.json")["status"]
-        for job in state.plan.jobs
-        if state.done(job.folder)
+        folder: read_json(state.place.out / folder / "result.json")["status"]
+        for folder in sorted(state.done)
     }
     return Outcome(
         finished=len(results),

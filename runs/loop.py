@@ -25,8 +25,9 @@ from scaling.runs import checkpoint
 from scaling.runs.checkpoint import Progress
 from scaling.runs.store import MetricsLog
 
-CHECKPOINT_SECONDS = 20.0
-"""A kill costs at most about this much work."""
+CHECKPOINT_SECONDS, CHECKPOINT_SHARE = 1.0, 0.05
+"""A checkpoint is due after a second, or when writing it costs a twentieth of the time
+since the last one; so much work a kill costs at most."""
 
 
 class StoppedError(Exception):
@@ -117,11 +118,15 @@ def train(training: Training, folder: Path, reporter: Reporter) -> str:
         checkpoints, training.model, training.optimizer, reporter.say
     )
     clock = time.monotonic() - progress.seconds
-    saved = time.monotonic()
+    due = time.monotonic() + CHECKPOINT_SECONDS
 
-    def save(step: int) -> None:
-        now = Progress(step=step, seconds=time.monotonic() - clock)
+    def save(step: int) -> float:
+        """Write a checkpoint; return when the next one is due."""
+        start = time.monotonic()
+        now = Progress(step=step, seconds=start - clock)
         checkpoint.save(checkpoints, now, training.model, training.optimizer)
+        end = time.monotonic()
+        return end + max(CHECKPOINT_SECONDS, (end - start) / CHECKPOINT_SHARE)
 
     with _sigterm() as asked_to_stop:
         for step in range(progress.step, training.steps):
@@ -139,9 +144,8 @@ def train(training: Training, folder: Path, reporter: Reporter) -> str:
             if asked_to_stop.is_set():
                 save(done)
                 raise StoppedError
-            if time.monotonic() - saved > CHECKPOINT_SECONDS or done == training.steps:
-                save(done)
-                saved = time.monotonic()
+            if time.monotonic() > due or done == training.steps:
+                due = save(done)
     return "finished"
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from scaling.runs import corpora, tokenize, train
 from scaling.runs.loop import Reporter, StoppedError
 from scaling.runs.plan import CorpusJob, Job, TokenizerJob, TransformerJob, describe
 from scaling.runs.store import locked
+
+TELL_EVERY = 0.2
+"""Seconds between two reports of progress."""
 
 STOPPED = 75
 """Exit code of a worker that was asked to stop and can go on later (EX_TEMPFAIL)."""
@@ -87,8 +91,13 @@ def _do(job: Job, place: Place, folder: Path, launcher: Connection) -> str:
         leftover.unlink()
     (folder / "error.txt").unlink(missing_ok=True)
 
+    told = 0.0
+
     def progress(done: int, total: int) -> None:
-        launcher.send(Message("progress", done=done, total=total))
+        nonlocal told
+        if time.monotonic() - told > TELL_EVERY:
+            told = time.monotonic()
+            launcher.send(Message("progress", done=done, total=total))
 
     def say(text: str) -> None:
         launcher.send(Message("said", text))

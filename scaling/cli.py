@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -83,6 +84,13 @@ def main(context: click.Context) -> None:
     help="Jobs at a time.  [default: one per processor; one on a GPU]",
 )
 @click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processor threads per job; another number may round differently.",
+)
+@click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
 )
 @click.option(
@@ -105,6 +113,7 @@ def run(
     grid: Path,
     out: Path | None,
     jobs: int | None,
+    threads: int,
     device: str,
     seed: int | None,
     overrides: tuple[str, ...],
@@ -123,7 +132,7 @@ def run(
     from scaling.runs.board import Board
     from scaling.runs.calibrate import estimate
     from scaling.runs.grid import load_grid
-    from scaling.runs.launch import claim, code_version, launch
+    from scaling.runs.launch import claim, code_version, finished, launch
     from scaling.runs.plan import expand
     from scaling.runs.worker import Place
 
@@ -132,24 +141,22 @@ def run(
     out = out or Path(plan.grid.study)
     device = _device(device)
     slots = jobs or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
-    to_do = [
-        job for job in plan.jobs if not (out / job.folder / "result.json").exists()
-    ]
+    done = finished(plan, out)
+    to_do = [job for job in plan.jobs if job.folder not in done]
     seconds = estimate(to_do)
     _print_plan(plan, out, seconds, slots, err=not dry_run)
     if dry_run:
         return
     claim(plan, out)
-    place = Place(out=out, device=device, threads=1, code_version=code_version())
-    board = Board(seconds, len(plan.jobs) - len(to_do), slots, sys.stderr)
+    version = code_version()
+    place = Place(out=out, device=device, threads=threads, code_version=version)
+    board = Board(seconds, len(done), slots, sys.stderr)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         outcome = launch(plan, place, slots, board)
     except KeyboardInterrupt:
-        done = len(plan.jobs) - sum(
-            not (out / job.folder / "result.json").exists() for job in plan.jobs
-        )
         click.echo(
-            f"stopped; {done} of {len(plan.jobs)} jobs done; "
+            f"stopped; {len(finished(plan, out))} of {len(plan.jobs)} jobs done; "
             "run the same command to go on",
             err=True,
         )

@@ -150,7 +150,7 @@ def _parse(line: bytes) -> Row | None:
 def run_folders(out: Path, kind: str) -> Iterator[tuple[Path, Row]]:
     """Yield each run folder of one kind with its config, in order of name."""
     for path in sorted(out.glob("*/config.json")):
-        config = json.loads(path.read_text())
+        config = _read_object(path)
         if config.get("kind") == kind:
             yield path.parent, config
 
@@ -160,7 +160,19 @@ def status(folder: Path) -> str:
     result = folder / "result.json"
     if not result.exists():
         return "unfinished"
-    return str(json.loads(result.read_text())["status"])
+    return str(_read_object(result).get("status", "unfinished"))
+
+
+def _read_object(path: Path) -> Row:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise ScalingError(
+            f"{path} is not a JSON object; remove the run's folder to train it again"
+        )
+    return content
 
 
 def scan(out: Path, notes: list[str] | None = None) -> list[Row]:
@@ -189,7 +201,7 @@ def scan(out: Path, notes: list[str] | None = None) -> list[Row]:
                 f"{folder.name}/metrics.jsonl: line {metrics.torn_line} is cut short; "
                 f"kept the {len(metrics.rows)} before it"
             )
-        constant = {"run": folder.name, **config["record"]}
+        constant = {"run": folder.name, **config.get("record", {})}
         ending = {"status": status(folder)}
         rows += [{**constant, **row, **ending} for row in metrics.rows]
     return [{name: row.get(name) for name in COLUMNS} for row in rows]

@@ -26,9 +26,7 @@ def test_size_of_the_paper(
     name: str, n_layers: int, n_heads: int, d_model: int, d_ff: int
 ) -> None:
     found = size(name)
-    assert found == Size(
-        name=name, n_layers=n_layers, n_heads=n_heads, d_model=d_model
-    )
+    assert found == Size(name=name, n_layers=n_layers, n_heads=n_heads, d_model=d_model)
     assert found.d_ff == d_ff
 
 

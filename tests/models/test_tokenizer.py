@@ -60,7 +60,7 @@ class TestRoundTrip:
     def test_decoding_the_codes_is_forward_s_reconstruction(self) -> None:
         model, x = tokenizer(), motion(64)
         reconstruction, indices = model(x)
-        assert len(indices.unique()) > 5
+        assert len(set(indices.flatten().tolist())) > 5
         assert torch.equal(model.encode(x), indices)
         torch.testing.assert_close(
             model.decode(model.encode(x)), reconstruction, atol=1e-5, rtol=1e-5
@@ -78,7 +78,7 @@ class TestRoundTrip:
         # a token sees at most 26 + 52 frames of residual blocks and 12 more around it
         reach = 90 // 4 + 1
         assert torch.equal(indices[:, 2 + reach : -reach], later[:, reach:-reach])
-        assert not torch.equal(indices[:, reach:-reach], x.new_zeros(()).long())
+        assert len(set(indices[0, reach:-reach].tolist())) > 5
 
     def test_rows_of_a_batch_do_not_mix(self) -> None:
         model, x = tokenizer(), motion(32, batch=3)

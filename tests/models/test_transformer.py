@@ -1,0 +1,415 @@
+"""The text-prefix transformer sees what it may see and computes what it says.
+
+Who sees whom is tested by intervention: one id is changed, and the logits that may
+depend on it must move while all others keep their bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from scaling.models import flops
+from scaling.models.sizes import PAPER_SIZES, size
+from scaling.models.transformer import (
+    Batch,
+    PrefixTransformer,
+    TransformerConfig,
+    parameter_groups,
+    prefix_mask,
+    rotary_table,
+    rotate,
+    vocabulary_split,
+)
+
+Floats = npt.NDArray[np.float64]
+
+V, TEXT_V = 11, 9
+CONFIG = TransformerConfig(
+    size=size("2x2x16"),
+    codebook_size=V,
+    text_vocab_size=TEXT_V,
+    text_width=6,
+    context=16,
+)
+ROWS = (([3, 1, 4, 0], [1, 5, 9, 2, 6]), ([7, 0], [0, 3]), ([0], [8, 10, 7]))
+"""Text ids and codes; the rows are 9, 4 and 4 positions long."""
+
+
+def model(
+    config: TransformerConfig = CONFIG, seed: int = 0, *, head: bool = True
+) -> PrefixTransformer:
+    """Draw a model; its head too, which training starts at zero."""
+    generator = torch.Generator().manual_seed(seed)
+    net = PrefixTransformer(config)
+    net.init_weights(generator)
+    if head:
+        torch.nn.init.normal_(net.head.weight, generator=generator)
+    return net.requires_grad_(False)
+
+
+def batch(
+    rows: Sequence[tuple[Sequence[int], Sequence[int]]] = ROWS, padding: int = 0
+) -> Batch:
+    """Lay out rows as documented: text, codes; the last code's target is the end."""
+    length = max(len(text) + len(codes) for text, codes in rows) + padding
+    ids = torch.zeros(len(rows), length, dtype=torch.long)
+    is_text = torch.zeros(len(rows), length, dtype=torch.bool)
+    targets = torch.full((len(rows), length), -1)
+    for row, (text, codes) in enumerate(rows):
+        start, end = len(text), len(text) + len(codes)
+        ids[row, :end] = torch.tensor([*text, *codes])
+        is_text[row, :start] = True
+        targets[row, start - 1 : end] = torch.tensor([*codes, V])
+    return Batch(ids, is_text, targets)
+
+
+def changed(given_batch: Batch, row: int, position: int) -> Batch:
+    """Replace one id by the next."""
+    ids = given_batch.ids.clone()
+    limit = TEXT_V if given_batch.is_text[row, position] else V
+    ids[row, position] = (ids[row, position] + 1) % limit
+    return Batch(ids, given_batch.is_text, given_batch.targets)
+
+
+def moved(before: Tensor, after: Tensor) -> list[bool]:
+    """Say at which positions of a row any channel changed by as much as one bit."""
+    return (before != after).any(-1).tolist()
+
+
+class TestPrefix:
+    """Row 0 holds text at positions 0 to 3 and codes at 4 to 8."""
+
+    @pytest.mark.parametrize("position", range(4, 9))
+    def test_code_moves_itself_and_what_follows_it(self, position: int) -> None:
+        net, rows = model(), batch()
+        before, after = net(rows)[0], net(changed(rows, 0, position))[0]
+        assert moved(before, after) == [False] * position + [True] * (9 - position)
+
+    @pytest.mark.parametrize("position", range(4))
+    def test_text_moves_every_text_and_every_code(self, position: int) -> None:
+        net, rows = model(), batch()
+        before, after = net(rows)[0], net(changed(rows, 0, position))[0]
+        assert moved(before, after) == [True] * 9
+
+    @pytest.mark.parametrize("position", range(4, 9))
+    def test_text_states_never_see_codes(self, position: int) -> None:
+        net, rows = model(), batch()
+        before = net.hidden(rows)[0, :4]
+        after = net.hidden(changed(rows, 0, position))[0, :4]
+        assert torch.equal(before, after)
+
+    def test_first_text_sees_the_last(self) -> None:
+        net, rows = model(), batch()
+        before, after = net.hidden(rows)[0], net.hidden(changed(rows, 0, 3))[0]
+        assert moved(before, after)[0]
+
+    def test_order_of_codes_matters(self) -> None:
+        net = model()
+        straight, swapped = ([0], [1, 5, 9]), ([0], [5, 1, 9])
+        logits = net(batch([straight, swapped]))
+        assert moved(logits[0], logits[1])[-1]
+
+    def test_text_id_and_code_of_the_same_number_differ(self) -> None:
+        net = model()
+        as_text = net(batch([([3, 3], [1])]))[0]
+        as_code = net(batch([([3], [3, 1])]))[0]
+        assert moved(as_text, as_code) == [True] * 3
+
+    def test_mask_is_causal_or_both_text(self) -> None:
+        is_text = batch().is_text
+        mask = prefix_mask(is_text)
+        assert mask.shape == (3, 1, 9, 9)
+        for row in range(3):
+            for query in range(9):
+                for key in range(9):
+                    both = bool(is_text[row, query] and is_text[row, key])
+                    assert mask[row, 0, query, key] == (key <= query or both)
+
+
+class TestRowsAndPadding:
+    def test_rows_do_not_mix(self) -> None:
+        net, rows = model(), batch()
+        before, after = net(rows), net(changed(rows, 1, 2))
+        assert torch.equal(before[[0, 2]], after[[0, 2]])
+        assert not torch.equal(before[1], after[1])
+
+    def test_row_alone_has_the_logits_it_has_in_a_batch(self) -> None:
+        net = model()
+        logits = net(batch())
+        for row, (text, codes) in enumerate(ROWS):
+            alone = net(batch([(text, codes)]))[0]
+            torch.testing.assert_close(
+                logits[row, : len(alone)], alone, atol=1e-5, rtol=1e-5
+            )
+
+    def test_longer_padding_changes_no_logits(self) -> None:
+        net = model()
+        short, long = net(batch()), net(batch(padding=5))
+        torch.testing.assert_close(long[:, :9], short, atol=1e-5, rtol=1e-5)
+
+    def test_ids_in_the_padding_change_no_logits(self) -> None:
+        net, rows = model(), batch()
+        filled = Batch(rows.ids.clone(), rows.is_text, rows.targets)
+        filled.ids[1, 4:] = 7
+        before, after = net(rows), net(filled)
+        assert torch.equal(before[1, :4], after[1, :4])
+        assert torch.equal(net.losses(rows), net.losses(filled))
+
+
+class TestLosses:
+    def test_targets_are_every_code_and_one_end_per_row(self) -> None:
+        rows = batch()
+        assert rows.num_targets == sum(len(codes) + 1 for _, codes in ROWS)
+
+    def test_are_cross_entropy_of_forward_s_logits(self) -> None:
+        net, rows = model(), batch()
+        logits = net(rows).double().numpy()
+        expected = []
+        for row, (text, codes) in enumerate(ROWS):
+            for step, target in enumerate([*codes, V]):
+                scores = logits[row, len(text) - 1 + step]
+                expected.append(np.log(np.exp(scores).sum()) - scores[target])
+        losses = net.losses(rows)
+        assert losses.shape == (rows.num_targets,)
+        assert losses.tolist() == pytest.approx(expected, abs=1e-5)
+
+    @pytest.mark.parametrize("codes", [V, 240])
+    def test_start_at_the_uniform_distribution(self, codes: int) -> None:
+        config = TransformerConfig(
+            size=CONFIG.size, codebook_size=codes, text_vocab_size=TEXT_V
+        )
+        net = model(config, head=False)
+        losses = net.losses(batch())
+        assert losses.tolist() == pytest.approx(
+            [math.log(codes + 1)] * len(losses), abs=1e-6
+        )
+
+    def test_autocast_to_bfloat16_is_close_to_float32(self) -> None:
+        net, rows = model(), batch()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            losses = net.losses(rows)
+        assert losses.dtype == torch.float32
+        torch.testing.assert_close(losses, net.losses(rows), atol=0.15, rtol=0.05)
+
+    def test_gradient_reaches_every_parameter(self) -> None:
+        net = model().requires_grad_()
+        loss = net.losses(batch()).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for name, weight in net.named_parameters():
+            assert weight.grad is not None, name
+            assert weight.grad.isfinite().all(), name
+            assert weight.grad.any(), name
+
+
+class TestInitialWeights:
+    def test_same_seed_same_weights(self) -> None:
+        first, again = model(seed=3, head=False), model(seed=3, head=False)
+        torch.manual_seed(99)  # the global generator has no say
+        other = model(seed=4, head=False)
+        for name, weight in first.state_dict().items():
+            assert torch.equal(weight, again.state_dict()[name])
+        assert not torch.equal(first.embedding.weight, other.embedding.weight)
+        assert not torch.equal(
+            first.get_parameter("blocks.1.attention.output.weight"),
+            other.get_parameter("blocks.1.attention.output.weight"),
+        )
+
+    def test_scales_are_those_of_the_table(self) -> None:
+        config = TransformerConfig(
+            size=size("3x2x128"), codebook_size=500, text_vocab_size=300
+        )
+        weights = dict(model(config, head=False).named_parameters())
+        block = {
+            "attention.query_key_value": 1 / 128,
+            "attention.output": 1 / (6 * 128),
+            "feed_forward.gate": 1 / 128,
+            "feed_forward.value": 1 / 128,
+            "feed_forward.output": 1 / (6 * config.size.d_ff),
+        }
+        variances = {f"blocks.2.{name}.weight": block[name] for name in block}
+        variances["embedding.weight"] = variances["text_embedding.weight"] = 1
+        variances["text_projection.weight"] = 1 / 64
+        for name, variance in variances.items():
+            assert weights[name].std() == pytest.approx(variance**0.5, rel=0.03), name
+            assert abs(weights[name].mean()) < 0.03 * variance**0.5, name
+        assert not weights["head.weight"].any()
+        assert not weights["text_projection.bias"].any()
+        assert (weights["blocks.0.attention_norm.weight"] == 1).all()
+        assert (weights["norm.weight"] == 1).all()
+
+
+class TestRotation:
+    @settings(deadline=None)
+    @given(
+        shift=st.integers(0, 90), gap=st.integers(0, 90), pairs=st.sampled_from([1, 8])
+    )
+    def test_scores_depend_on_the_difference_of_positions(
+        self, shift: int, gap: int, pairs: int
+    ) -> None:
+        table = rotary_table(201, 2 * pairs)
+        generator = torch.Generator().manual_seed(shift)
+        q, k = torch.randn(2, 2 * pairs, generator=generator)
+
+        def score(query: int, key: int) -> Tensor:
+            return rotate(q, table[query]) @ rotate(k, table[key])
+
+        torch.testing.assert_close(
+            score(gap, 0), score(gap + shift, shift), atol=1e-4, rtol=1e-4
+        )
+
+    def test_pairs_turn_as_complex_numbers(self) -> None:
+        x = torch.randn(2, 3, 201, 10, generator=torch.Generator().manual_seed(1))
+        numbers = torch.view_as_complex(x.double().view(2, 3, 201, 5, 2))
+        angles = torch.tensor(
+            [[t * 10_000 ** (-i / 5) for i in range(5)] for t in range(201)],
+            dtype=torch.float64,
+        )
+        turned = numbers * torch.polar(torch.ones_like(angles), angles)
+        expected = torch.view_as_real(turned).flatten(-2).float()
+        torch.testing.assert_close(
+            rotate(x, rotary_table(201, 10)), expected, atol=1e-5, rtol=1e-5
+        )
+
+    def test_first_position_is_not_turned(self) -> None:
+        x = torch.randn(1, 1, 1, 8)
+        assert torch.equal(rotate(x, rotary_table(1, 8)), x)
+
+
+def norm(x: Floats, gain: Floats) -> Floats:
+    """RMSNorm: x g / sqrt(mean x^2 + 1e-5)."""
+    scaled: Floats = x * gain * ((x**2).mean(-1, keepdims=True) + 1e-5) ** -0.5
+    return scaled
+
+
+def reference_logits(
+    weights: dict[str, Floats], text: Sequence[int], codes: Sequence[int], n_heads: int
+) -> Floats:
+    """Compute one row in float64 numpy from the formulas alone, head by head."""
+    prefix = weights["text_embedding.weight"][text]
+    prefix = prefix @ weights["text_projection.weight"].T
+    prefix = prefix + weights["text_projection.bias"]
+    x = np.concatenate([prefix, weights["embedding.weight"][codes]])
+    T, d = x.shape
+    K = d // n_heads
+    angles = np.outer(np.arange(T), 10_000.0 ** (-np.arange(0, K, 2) / K))
+    turn = np.exp(1j * angles)
+    n_layers = sum(name.endswith("attention_norm.weight") for name in weights)
+    for layer in range(n_layers):
+        part = {
+            name.removeprefix(f"blocks.{layer}."): weight
+            for name, weight in weights.items()
+            if name.startswith(f"blocks.{layer}.")
+        }
+        fused = norm(x, part["attention_norm.weight"])
+        q, k, v = np.split(fused @ part["attention.query_key_value.weight"].T, 3, -1)
+        heads = []
+        for head in range(n_heads):
+            own = slice(head * K, (head + 1) * K)
+            # a rotated pair is a complex number; the product is the real part
+            q_turned = (q[:, own][:, 0::2] + 1j * q[:, own][:, 1::2]) * turn
+            k_turned = (k[:, own][:, 0::2] + 1j * k[:, own][:, 1::2]) * turn
+            scores = (q_turned @ k_turned.conj().T).real / math.sqrt(K)
+            for query in range(T):
+                seen = len(text) if query < len(text) else query + 1
+                scores[query, seen:] = -np.inf
+            odds = np.exp(scores - scores.max(-1, keepdims=True))
+            heads.append(odds / odds.sum(-1, keepdims=True) @ v[:, own])
+        x = x + np.concatenate(heads, -1) @ part["attention.output.weight"].T
+        inner = norm(x, part["feed_forward_norm.weight"])
+        gate = inner @ part["feed_forward.gate.weight"].T
+        value = inner @ part["feed_forward.value.weight"].T
+        swish = gate / (1 + np.exp(-gate))
+        x = x + (swish * value) @ part["feed_forward.output.weight"].T
+    return norm(x, weights["norm.weight"]) @ weights["head.weight"].T
+
+
+@pytest.mark.parametrize("shape", ["1x1x8", "2x2x16", "3x4x24"])
+def test_logits_are_those_of_an_independent_implementation(shape: str) -> None:
+    config = TransformerConfig(
+        size=size(shape), codebook_size=V, text_vocab_size=TEXT_V, text_width=6
+    )
+    net = model(config, seed=5)
+    for name, weight in net.named_parameters():
+        if "norm" in name or name.endswith("bias"):  # ones and zeros hide mistakes
+            torch.nn.init.uniform_(weight, 0.5, 1.5, torch.Generator().manual_seed(6))
+    weights = {name: w.double().numpy() for name, w in net.state_dict().items()}
+    logits = net(batch())
+    for row, (text, codes) in enumerate(ROWS):
+        expected = reference_logits(weights, text, codes, config.size.n_heads)
+        found = logits[row, : len(expected)]
+        np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
+
+
+SECTION_4 = {
+    "44M": (27_271_680, 1_049_088, ("28.57", "44.05", "93.86")),
+    "111M": (84_953_856, 1_573_632, ("86.90", "110.12", "184.83")),
+    "343M": (308_331_520, 2_098_176, ("310.92", "341.89", "441.50")),
+    "775M": (731_475_200, 2_622_720, ("734.72", "773.42", "897.94")),
+    "1B": (1_359_103_488, 3_147_264, ("1362.99", "1409.44", "1558.86")),
+    "3B": (2_988_598_400, 6_556_800, ("2996.70", "3093.47", "3404.76")),
+}
+"""Blocks with norms, text projection, and totals in millions at three codebooks.
+
+The released code's shapes, so the tables there have rows for end and pad.
+"""
+
+
+def paper_model(name: str, codes: int) -> PrefixTransformer:
+    """Build one of the paper's models without memory for its weights."""
+    with torch.device("meta"):
+        return PrefixTransformer(
+            TransformerConfig(
+                size=PAPER_SIZES[name],
+                codebook_size=codes,
+                text_vocab_size=100,
+                text_width=2048,
+            )
+        )
+
+
+class TestParameters:
+    @pytest.mark.parametrize("name", PAPER_SIZES)
+    def test_groups_are_the_paper_s_table(self, name: str) -> None:
+        groups = parameter_groups(paper_model(name, 240))
+        blocks_and_norms, text_projection, _ = SECTION_4[name]
+        assert groups["blocks"] + groups["norm"] == blocks_and_norms
+        assert groups["text_projection"] == text_projection
+        assert groups["embedding"] == 240 * PAPER_SIZES[name].d_model
+        assert groups["head"] == 241 * PAPER_SIZES[name].d_model
+        assert groups["text_embedding"] == 100 * 2048
+
+    @pytest.mark.parametrize("name", PAPER_SIZES)
+    @pytest.mark.parametrize("column", range(3))
+    def test_total_is_the_paper_s_but_for_the_tables_it_has_not(
+        self, name: str, column: int
+    ) -> None:
+        net = paper_model(name, (240, 15360, 64000)[column])
+        total = vocabulary_split(net)[2]
+        end_and_pad = 2 * PAPER_SIZES[name].d_model
+        as_released = total - 100 * 2048 + end_and_pad
+        assert f"{as_released / 1e6:.2f}" == SECTION_4[name][2][column]
+
+    @pytest.mark.parametrize("name", PAPER_SIZES)
+    @pytest.mark.parametrize("codes", [15, 4375, 64000])
+    def test_split_is_the_closed_formula(self, name: str, codes: int) -> None:
+        net = paper_model(name, codes)
+        architecture = flops.Architecture(size=PAPER_SIZES[name], codebook_size=codes)
+        non_vocabulary, vocabulary, total = vocabulary_split(net)
+        assert non_vocabulary == flops.non_vocab_params(architecture)
+        assert vocabulary == flops.vocab_params(architecture)
+        assert total == sum(weight.numel() for weight in net.parameters())
+
+    def test_module_in_no_group_is_noticed(self) -> None:
+        net = model()
+        net.extra = torch.nn.Linear(2, 2)
+        with pytest.raises(AssertionError, match="a module is in no group"):
+            parameter_groups(net)

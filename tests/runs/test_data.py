@@ -1,0 +1,148 @@
+"""Rows are laid out as the paper's, and a batch depends on its step's number alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from scaling.errors import ScalingError
+from scaling.models.text import END_ID, train_caption_encoder
+from scaling.runs.corpora import Clip
+from scaling.runs.data import Rows, Sampler, require_context, rows_of
+from scaling.runs.unigram import Unigram
+
+V = 50
+
+
+def made(lengths: list[int], captions: int = 2) -> Rows:
+    rng = np.random.default_rng(0)
+    codes = [rng.integers(0, V, n).astype(np.int32) for n in lengths]
+    texts = [
+        [[7 + k, *range(1, 1 + row % 3 + k), END_ID] for k in range(captions)]
+        for row in range(len(lengths))
+    ]
+    return Rows(codes, texts, V)
+
+
+def test_a_row_is_text_then_motion_then_end() -> None:
+    rows = Rows([np.array([4, 5, 6], np.int32)], [[[9, 8, 0]]], V)
+    batch = rows.batch([0], [0])
+    assert batch.ids.tolist() == [[9, 8, 0, 4, 5, 6]]
+    assert batch.is_text.tolist() == [[True, True, True, False, False, False]]
+    # the last text position predicts the first motion token, the last token the end
+    assert batch.targets.tolist() == [[-1, -1, 4, 5, 6, V]]
+    assert batch.num_targets == 4
+
+
+def test_shorter_rows_are_padded_and_padding_is_never_scored() -> None:
+    rows = made([2, 5])
+    batch = rows.batch([0, 1], [0, 1])
+    for line, (row, caption) in enumerate([(0, 0), (1, 1)]):
+        text, codes = rows.texts[row][caption], rows.codes[row]
+        start, span = len(text), len(text) + len(codes)
+        assert batch.ids[line, :start].tolist() == text
+        assert batch.ids[line, start:span].tolist() == codes.tolist()
+        assert not batch.is_text[line, start:].any()
+        assert (batch.targets[line, span:] == -1).all()
+    assert batch.num_targets == 2 + 5 + 2
+
+
+def test_a_split_is_evaluated_once_and_whole() -> None:
+    rows = made(list(range(1, 300)))
+    targets = [t for batch in rows.batches() for t in batch.targets.flatten().tolist()]
+    scored = sorted(t for t in targets if t >= 0)
+    expected = sorted([*np.concatenate(rows.codes).tolist(), *[V] * len(rows.codes)])
+    assert scored == expected
+
+
+@given(
+    rows=st.integers(1, 70),
+    batch_size=st.integers(1, 16),
+    epoch=st.integers(0, 3),
+    seed=st.integers(0, 5),
+)
+def test_an_epoch_shows_no_row_twice(
+    rows: int, batch_size: int, epoch: int, seed: int
+) -> None:
+    sampler = Sampler(made([1 + n % 9 for n in range(rows)]), batch_size, seed)
+    order: NDArray[np.int64] = sampler._shuffled(epoch).flatten()
+    assert len(set(order.tolist())) == len(order)
+    assert rows - len(order) < sampler.batch_size
+
+
+def test_a_batch_depends_on_its_step_alone() -> None:
+    rows = made([3 + n % 20 for n in range(64)])
+    one, other = Sampler(rows, 8, seed=1), Sampler(rows, 8, seed=1)
+    for step in (30, 2, 17):  # another sampler, another order of asking
+        for late in range(step):
+            other.batch(late)
+        a, b = one.batch(step), other.batch(step)
+        assert a.ids.tolist() == b.ids.tolist()
+        assert a.targets.tolist() == b.targets.tolist()
+    assert one.batch(3).ids.tolist() != Sampler(rows, 8, seed=2).batch(3).ids.tolist()
+
+
+def test_batches_hold_rows_of_like_length() -> None:
+    rng = np.random.default_rng(0)
+    rows = made(rng.integers(5, 50, 512).tolist(), captions=1)
+    sampler = Sampler(rows, 16, seed=0)
+    real, padded = 0, 0
+    for step in range(sampler.per_epoch):
+        targets = sampler.batch(step).targets
+        real += int((targets >= 0).sum())
+        padded += int((targets[:, 3:] < 0).sum())
+    assert padded < 0.15 * real
+
+
+def test_steps_reach_the_budget_with_their_last_batch() -> None:
+    sampler = Sampler(made([4, 6, 8, 10] * 8), 4, seed=0)
+    after = sampler.steps_for(500)
+    counted = np.cumsum([sampler.batch(step).num_targets for step in range(len(after))])
+    assert after.tolist() == counted.tolist()
+    assert after[-1] >= 500 > after[-2]
+
+
+def test_a_context_that_would_cut_a_row_is_refused() -> None:
+    rows = Rows([np.zeros(10, np.int32)], [[[1, 2, 3, 0]]], V)
+    require_context(15, rows)
+    with pytest.raises(
+        ScalingError, match=r"14 positions are fewer .* row's 15; set it"
+    ):
+        require_context(14, rows)
+
+
+def test_clips_without_a_token_drop_out() -> None:
+    encoder = train_caption_encoder(["a walk"], vocab_size=300, max_length=9)
+    clips = [
+        Clip(name=name, split="train", captions=("a walk",), start=0, frames=frames)
+        for name, frames in (("short", 3), ("long", 8))
+    ]
+    codes = [np.zeros(0, np.int32), np.array([1, 2], np.int32)]
+    rows = rows_of(clips, codes, encoder, V)
+    assert [row.tolist() for row in rows.codes] == [[1, 2]]
+    assert len(rows.texts) == 1
+
+
+class TestUnigram:
+    def test_frequencies_count_one_end_token_per_row(self) -> None:
+        rows = Rows([np.array([0, 0, 1], np.int32)] * 2, [[[0]]] * 2, 3)
+        assert Unigram.of(rows).counts.tolist() == [4, 2, 0, 2]
+
+    def test_the_loss_is_the_mean_over_tokens(self) -> None:
+        train = Rows([np.array([0, 0, 0, 1], np.int32)], [[[0]]], 2)
+        test = Rows([np.array([1], np.int32)], [[[0]]], 2)
+        q = {0: 3 / 5, 1: 1 / 5, 2: 1 / 5}
+        expected = -(np.log(q[1]) + np.log(q[2])) / 2
+        assert Unigram.of(train).loss(test) == pytest.approx(expected, abs=1e-15)
+
+    def test_codes_that_training_never_shows_count_once_and_are_reported(self) -> None:
+        train = Rows([np.array([0, 0], np.int32)], [[[0]]], 4)
+        test = Rows([np.array([2, 2, 3, 0], np.int32)], [[[0]]], 4)
+        unigram = Unigram.of(train)
+        q = np.exp(unigram.log_frequencies)
+        assert q.tolist() == pytest.approx([2 / 6, 1 / 6, 1 / 6, 1 / 6, 1 / 6])
+        assert np.isfinite(unigram.loss(test))
+        assert unigram.unseen(test) == {"unseen_codes": 3, "unseen_test_tokens": 3}

@@ -1,0 +1,160 @@
+"""A grid file is checked whole: every mistake is named with its line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scaling.errors import ScalingError
+from scaling.runs.grid import Grid, KinematicCorpus, load_grid
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+GOOD = """\
+study: good
+tokenizers:
+  codebooks: [256]
+transformers:
+  sizes: [44M, 2x2x64]
+  tokens: [1000]
+"""
+
+
+def load(tmp_path: Path, text: str, *overrides: str) -> Grid:
+    path = tmp_path / "grid.yaml"
+    path.write_text(text)
+    return load_grid(path, overrides)
+
+
+def mistakes(tmp_path: Path, text: str, *overrides: str) -> list[str]:
+    with pytest.raises(ScalingError) as caught:
+        load(tmp_path, text, *overrides)
+    return [line.partition("grid.yaml")[2] for line in str(caught.value).splitlines()]
+
+
+def test_the_default_corpus_is_the_built_in_one(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD).corpus == KinematicCorpus()
+
+
+def test_defaults_are_the_paper_s_table_2(tmp_path: Path) -> None:
+    grid = load(tmp_path, GOOD)
+    assert grid.tokenizers.milestone == 0.6
+    assert grid.tokenizers.warmup == 0.003
+    assert grid.tokenizers.weight_decay == 0.0
+    assert grid.transformers.warmup == 0.1
+    assert grid.transformers.weight_decay == 1e-6
+    assert grid.transformers.context == 201
+
+
+@pytest.mark.parametrize("name", ["quickstart", "cmu"])
+def test_examples_are_sound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCALING_DATA", "/somewhere")
+    grid = load_grid(EXAMPLES / f"{name}.yaml")
+    assert grid.study == name
+    assert len(grid.tokenizers.level_sets) >= 3
+    assert len(grid.transformers.sizes) >= 4
+
+
+def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
+    text = """\
+study: bad
+corpus: {sequences: 10, sead: 3}
+tokenizers:
+  codebooks: [256, 300]
+  widht: 3
+transformers:
+  sizes: [2x2x64, 2x3x64]
+  tokens: [0, 10]
+  evaluations: many
+"""
+    found = mistakes(tmp_path, text, "transformers.clip=-1")
+    assert found == [
+        ":2: unknown key 'corpus.sead'; did you mean 'seed'?",
+        ":4: tokenizers.codebooks: codebook 300 is given by no level set; known: 16, "
+        "64, 256, 512, 1024, 2048, 4096, 16384, 65536; choose one, or write its levels "
+        "as a list",
+        ":5: unknown key 'tokenizers.widht'; did you mean 'width'?",
+        ":7: transformers.sizes: size 2x3x64: width 64 is not divisible by its 3 "
+        "heads; choose a width that is a multiple of them",
+        ":8: transformers.tokens: budget 0 must be above 0; remove it",
+        ":6: transformers.clip: -1: input should be greater than 0",
+        ":9: transformers.evaluations: 'many': input should be a valid integer, unable "
+        "to parse string as an integer",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("transformers.tokens=[-5]", "budget -5 must be above 0"),
+        ("transformers.compute=[1e12]", "either tokens: [...] or compute: [...]"),
+        ("transformers.sizes=[]", "names no size"),
+        ("transformers.sizes=[big]", "size 'big' is neither a name (44M, "),
+        ("transformers.learning_rate=.nan", "learning_rate"),
+        ("tokenizers.codebooks=[]", "names no codebook"),
+        ("tokenizers.levels=[[8, 1]]", "levels [8, 1] must each be at least 2"),
+        ("tokenizers.window=63", "63 is not a multiple of 4 frames"),
+        ("corpus.kind=video", "'video'"),
+        ("seeds=[]", "seeds"),
+        ("study=a/b", "study"),
+        ("studdy=x", "unknown key 'studdy'; did you mean 'study'?"),
+    ],
+)
+def test_one_mistake(tmp_path: Path, change: str, says: str) -> None:
+    found = mistakes(tmp_path, GOOD, change)
+    assert len(found) == 1
+    assert says in found[0]
+
+
+def test_missing_sections_are_named(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, "study: x\n") == [
+        ": tokenizers is missing; add it",
+        ": transformers is missing; add it",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "[1, 2]\n", "{}\n"])
+def test_an_empty_grid_is_refused(tmp_path: Path, text: str) -> None:
+    assert mistakes(tmp_path, text) == [
+        " holds no grid; it needs study, corpus, tokenizers, transformers"
+    ]
+
+
+def test_broken_yaml_is_refused_with_its_line(tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, "study: x\nseeds: [1\nb: 2\n")
+    assert found.startswith(":3: not YAML: ")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ScalingError, match="No such file or directory; name a grid"):
+        load_grid(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("override", ["clip", "=3", "transformers.=3", "seeds.x=3"])
+def test_overrides_that_set_nothing_are_refused(tmp_path: Path, override: str) -> None:
+    with pytest.raises(ScalingError, match="--set"):
+        load(tmp_path, GOOD + "seeds: [1]\n", override)
+
+
+def test_overrides_replace_what_the_file_says(tmp_path: Path) -> None:
+    grid = load(tmp_path, GOOD, "transformers.tokens=[7, 8]", "seeds=[4]")
+    assert grid.transformers.tokens == (7, 8)
+    assert grid.seeds == (4,)
+
+
+def test_an_unset_variable_in_a_path_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_SUCH_FOLDER", raising=False)
+    change = "corpus={kind: packed, path: '${NO_SUCH_FOLDER}/motion'}"
+    (found,) = mistakes(tmp_path, GOOD, change)
+    assert "needs the environment variable NO_SUCH_FOLDER; set it" in found
+
+
+def test_learning_rate_falls_with_width(tmp_path: Path) -> None:
+    section = load(tmp_path, GOOD).transformers
+    assert section.learning_rate_for(64) == 4e-3
+    assert section.learning_rate_for(512) == 5e-4
+    fixed = load(tmp_path, GOOD, "transformers.learning_rate=0.01").transformers
+    assert fixed.learning_rate_for(512) == 0.01

@@ -1,0 +1,244 @@
+"""A grid runs to its end, once, with the same bits, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import CommandLine
+
+KILLS = 5
+
+
+@pytest.fixture(scope="module")
+def straight(
+    tmp_path_factory: pytest.TempPathFactory, scaling: CommandLine, tiny: Path
+) -> Path:
+    """One uninterrupted run of the tiny grid."""
+    out = tmp_path_factory.mktemp("straight") / "out"
+    done = scaling.run("run", tiny, "--out", out, "--jobs", 2)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [str(out / "runs.csv")]
+    return out
+
+
+def children_of(process: int) -> list[int]:
+    tasks = Path(f"/proc/{process}/task/{process}/children")
+    found = (
+        [int(child) for child in tasks.read_text().split()] if tasks.exists() else []
+    )
+    return [*found, *(grand for child in found for grand in children_of(child))]
+
+
+def alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def wait_until_gone(processes: list[int], seconds: float) -> list[int]:
+    end = time.monotonic() + seconds
+    while (left := [p for p in processes if alive(p)]) and time.monotonic() < end:
+        time.sleep(0.05)
+    return left
+
+
+def test_the_record_is_complete(straight: Path) -> None:
+    table = pd.read_csv(straight / "runs.csv")
+    assert len(table) == 2 * 2 * 3
+    assert set(table["status"]) == {"finished"}
+    assert table.drop(columns=["run"]).notna().all(axis=None)
+    assert (table["normalised_loss"] == table["loss"] - table["unigram_loss"]).all()
+    vocabulary = table["codebook_size"] * table["d_model"]
+    assert (table["vocab_params"] == vocabulary).all()
+    last = table.groupby("run")["tokens"].max()
+    assert (last >= 3000).all()
+    assert (last < 3000 + 4 * 50).all()
+
+
+def test_flops_are_three_forward_passes_per_token(straight: Path) -> None:
+    for row in pd.read_csv(straight / "runs.csv").itertuples():
+        L, d, V = row.n_layers, row.d_model, row.nominal_codebook_size
+        forward = 4 * d + 24 * L * d**2 + 2 * L * 201 * d + 2 * d * V
+        assert row.flops == 3 * forward * row.tokens
+
+
+def test_tokenizers_are_scored(straight: Path) -> None:
+    table = pd.read_csv(straight / "tokenizers.csv")
+    assert table["codebook_size"].tolist() == [15, 64]
+    assert (table["exponential_entropy"] <= table["codebook_size"]).all()
+    assert (table["codebook_utilisation"] * table["codebook_size"] >= 1).all()
+    assert (table["mpjpe"] > 0).all()
+
+
+def test_launching_again_repeats_nothing(
+    straight: Path, scaling: CommandLine, tiny: Path
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in straight.rglob("*.jsonl")}
+    content = (straight / "runs.csv").read_bytes()
+    done = scaling.run("run", tiny, "--out", straight)
+    assert done.returncode == 0
+    assert "7 of 7 jobs done" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert (straight / "runs.csv").read_bytes() == content
+
+
+def test_killed_at_random_it_ends_with_the_same_bits(
+    straight: Path, tmp_path: Path, scaling: CommandLine, tiny: Path
+) -> None:
+    out = tmp_path / "out"
+    chance = random.Random(11)
+    for _ in range(KILLS):
+        with scaling.start("run", tiny, "--out", out, "--jobs", 2) as launcher:
+            time.sleep(chance.uniform(2.5, 7.0))
+            family = [launcher.pid, *children_of(launcher.pid)]
+            os.kill(chance.choice(family), signal.SIGKILL)
+            time.sleep(chance.uniform(0.0, 1.0))
+            launcher.kill()
+        assert wait_until_gone(family, 10.0) == [], "a worker outlived its launcher"
+    done = scaling.run("run", tiny, "--out", out, "--jobs", 2)
+    assert done.returncode == 0, done.stderr
+    for name in ("runs.csv", "tokenizers.csv"):
+        assert (out / name).read_bytes() == (straight / name).read_bytes()
+
+
+def test_a_lost_worker_is_started_again(
+    straight: Path, tmp_path: Path, scaling: CommandLine, tiny: Path
+) -> None:
+    out = tmp_path / "out"
+    with scaling.start("run", tiny, "--out", out, "--jobs", 1) as launcher:
+        while not list(out.glob("corpus-*/features.raw")):
+            time.sleep(0.005)
+        for worker in children_of(launcher.pid):
+            files = Path(f"/proc/{worker}/fd")
+            if any("features.raw" in os.readlink(fd) for fd in files.iterdir()):
+                os.kill(worker, signal.SIGKILL)
+        _, errors = launcher.communicate(timeout=120)
+    assert "its process ended with exit code -9; starting it again" in errors
+    assert launcher.returncode == 0
+    assert (out / "runs.csv").read_bytes() == (straight / "runs.csv").read_bytes()
+
+
+def test_interrupted_it_says_how_to_go_on(
+    tmp_path: Path, scaling: CommandLine, tiny: Path
+) -> None:
+    out = tmp_path / "out"
+    with scaling.start(
+        "run", tiny, "--out", out, "--set", "tokenizers.steps=100000"
+    ) as launcher:
+        while not list(out.glob("tokenizer-*/config.json")):
+            time.sleep(0.05)
+        time.sleep(1.0)
+        family = children_of(launcher.pid)
+        launcher.send_signal(signal.SIGINT)
+        _, errors = launcher.communicate(timeout=30)
+    assert launcher.returncode == 130
+    last = errors.splitlines()[-1]
+    assert last == "stopped; 1 of 7 jobs done; run the same command to go on"
+    assert wait_until_gone(family, 10.0) == []
+    assert list(out.glob("tokenizer-*/checkpoint/*.safetensors"))
+
+
+def test_another_grid_s_folder_is_refused(
+    straight: Path, scaling: CommandLine, tiny: Path
+) -> None:
+    content = (straight / "grid.json").read_bytes()
+    done = scaling.run("run", tiny, "--out", straight, "--set", "corpus.seed=4")
+    assert done.returncode == 1
+    assert "holds another grid (tiny): 7 of its jobs are not in this one" in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("choose another folder with --out")
+    assert (straight / "grid.json").read_bytes() == content
+
+
+def test_a_folder_of_other_things_is_refused(
+    tiny: Path, tmp_path: Path, scaling: CommandLine
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years")
+    done = scaling.run("run", tiny, "--out", tmp_path / "mine")
+    assert done.returncode == 1
+    assert "is not empty and holds no grid" in done.stderr
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_a_second_launcher_is_refused(
+    tmp_path: Path, scaling: CommandLine, tiny: Path
+) -> None:
+    out = tmp_path / "out"
+    slow = ("--set", "tokenizers.steps=100000", "--out", out)
+    with scaling.start("run", tiny, *slow) as first:
+        while not list(out.glob("corpus-*/config.json")):
+            time.sleep(0.05)
+        second = scaling.run("run", tiny, *slow)
+        first.kill()
+    assert second.returncode == 1
+    assert "another launcher works on it; wait for it, or stop it" in second.stderr
+
+
+def test_a_failure_is_said_and_tried_again(
+    tiny: Path, tmp_path: Path, scaling: CommandLine
+) -> None:
+    out = tmp_path / "out"
+    window = ("--set", "tokenizers.window=400")
+    done = scaling.run("run", tiny, "--out", out, *window)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("Error: 2 jobs failed and 4 wait for them; tokenizer-v")
+    assert "400 frames are more than any training clip has" in last
+    assert "Traceback" not in done.stderr
+    status = scaling.run("status", out)
+    assert status.stderr == "1 of 7 jobs done\n"
+
+
+def test_a_dry_run_writes_nothing(
+    tiny: Path, tmp_path: Path, scaling: CommandLine
+) -> None:
+    done = scaling.run("run", tiny, "--out", tmp_path / "out", "--dry-run")
+    assert done.returncode == 0
+    *runs, total = done.stdout.splitlines()
+    assert len(runs) == 1 + 4
+    assert total.startswith("4 runs and 3 jobs before them (corpus, tokenizers), ")
+    assert "0 of 7 jobs done; about " in total
+    assert not (tmp_path / "out").exists()
+
+
+def test_seeds_are_an_axis(tiny: Path, tmp_path: Path, scaling: CommandLine) -> None:
+    done = scaling.run("run", tiny, "--out", tmp_path / "out", "--dry-run", "--seed", 7)
+    runs = done.stdout.splitlines()[1:-1]
+    assert len(runs) == 4
+    assert all("-s7-" in run for run in runs)
+
+
+def test_status_shows_every_job(straight: Path, scaling: CommandLine) -> None:
+    done = scaling.run("status", straight, "--json")
+    states = json.loads(done.stdout)
+    assert [state["status"] for state in states] == ["finished"] * 7
+    assert all(state["normalised_loss"] is not None for state in states[-4:])
+    nothing = scaling.run("status", straight.parent)
+    assert nothing.returncode == 1
+    assert "holds no grid.json; name a folder that scaling run wrote" in nothing.stderr
+
+
+def test_a_device_that_is_not_there_is_refused(
+    tiny: Path, scaling: CommandLine
+) -> None:
+    done = scaling.run("run", tiny, "--device", "cuda:99", "--dry-run")
+    assert done.returncode == 1
+    assert "--device 'cuda:99' is not there; this machine has cpu" in done.stderr
+
+
+def test_the_record_fits(straight: Path, scaling: CommandLine) -> None:
+    done = scaling.run("fit", straight, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["evaluations"] == 12

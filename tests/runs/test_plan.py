@@ -1,0 +1,129 @@
+"""A job is known by what determines its result, and by nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from scaling.errors import ScalingError
+from scaling.runs.grid import Grid, load_grid
+from scaling.runs.plan import Plan, describe, expand, planned_run
+
+BASE = """\
+study: base
+corpus: {sequences: 10}
+tokenizers: {codebooks: [256, 4096], steps: 5}
+transformers: {sizes: [1x1x16, 2x2x64], tokens: [1000, 2000]}
+seeds: [0, 1]
+"""
+
+
+def grid(tmp_path: Path, *changes: str) -> Grid:
+    path = tmp_path / "base.yaml"
+    path.write_text(BASE)
+    return load_grid(path, changes)
+
+
+def folders(plan: Plan, kind: str) -> set[str]:
+    return {job.folder for job in plan.jobs if job.kind == kind}
+
+
+def test_the_grid_is_the_product_of_its_axes(tmp_path: Path) -> None:
+    plan = expand(grid(tmp_path))
+    assert len(folders(plan, "corpus")) == 1
+    assert len(folders(plan, "tokenizer")) == 2
+    assert len(folders(plan, "transformer")) == 2 * 2 * 2 * 2
+
+
+def test_every_job_stands_after_those_it_needs(tmp_path: Path) -> None:
+    seen: set[str] = set()
+    for job in expand(grid(tmp_path)).jobs:
+        assert set(job.needs) <= seen
+        seen.add(job.folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ("study=other", {"corpus", "tokenizer", "transformer"}),
+        ("transformers.learning_rate=0.5", {"corpus", "tokenizer"}),
+        ("transformers.flops_convention=6nd", {"corpus", "tokenizer"}),
+        ("transformers.evaluations=3", {"corpus", "tokenizer"}),
+        ("seeds=[2, 3]", {"corpus", "tokenizer"}),
+        ("tokenizers.steps=6", {"corpus"}),
+        ("tokenizers.seed=1", {"corpus"}),
+        ("corpus.seed=1", set()),
+        ("corpus.sequences=11", set()),
+    ],
+)
+def test_a_change_renames_what_it_changes(
+    tmp_path: Path, change: str, same: set[str]
+) -> None:
+    before, after = expand(grid(tmp_path)), expand(grid(tmp_path, change))
+    for kind in ("corpus", "tokenizer", "transformer"):
+        if kind in same:
+            assert folders(before, kind) == folders(after, kind)
+        else:
+            assert not folders(before, kind) & folders(after, kind)
+
+
+def test_a_larger_grid_keeps_the_runs_of_the_smaller(tmp_path: Path) -> None:
+    small = expand(grid(tmp_path, "transformers.sizes=[1x1x16]", "seeds=[0]"))
+    large = expand(grid(tmp_path))
+    assert {job.folder for job in small.jobs} < {job.folder for job in large.jobs}
+
+
+def test_where_a_pack_lies_is_no_part_of_it(tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "joints.npz").write_bytes(b"x")
+        (tmp_path / name / "sequences.jsonl").write_bytes(b"y")
+    at = "corpus={{kind: packed, path: {}}}"
+    plans = [
+        expand(grid(tmp_path, at.format(tmp_path / name))) for name in ("here", "there")
+    ]
+    assert plans[0].jobs[0].folder == plans[1].jobs[0].folder
+    (tmp_path / "there" / "joints.npz").write_bytes(b"z")
+    changed = expand(grid(tmp_path, at.format(tmp_path / "there")))
+    assert changed.jobs[0].folder != plans[0].jobs[0].folder
+    shutil.rmtree(tmp_path / "there")
+    with pytest.raises(ScalingError, match=r"joints.npz: No such file.*name a folder"):
+        expand(grid(tmp_path, at.format(tmp_path / "there")))
+
+
+def test_compute_budgets_buy_tokens_at_the_exact_price(tmp_path: Path) -> None:
+    changes = ("transformers.tokens=[]", "transformers.compute=[1e9, 1e10]")
+    for job in expand(grid(tmp_path, *changes)).transformers:
+        budget = 1e9 if job.flops < 5e9 else 1e10
+        assert job.flops <= budget < job.flops + 3 * job.forward_flops
+
+
+def test_a_budget_below_one_token_is_refused(tmp_path: Path) -> None:
+    changes = ("transformers.tokens=[]", "transformers.compute=[100.0]")
+    with pytest.raises(
+        ScalingError, match="100 FLOPs do not pay for one token of size"
+    ):
+        expand(grid(tmp_path, *changes))
+
+
+def test_openai_takes_the_nominal_codebook_and_6nd_the_real_one(tmp_path: Path) -> None:
+    paper = expand(grid(tmp_path)).transformers[0]
+    real = expand(grid(tmp_path, "transformers.flops_convention=6nd")).transformers[0]
+    L, d, n_ctx = 1, 16, 201
+    assert (
+        paper.forward_flops == 4 * d + 24 * L * d**2 + 2 * L * n_ctx * d + 2 * d * 256
+    )
+    planned = planned_run(real, tmp_path)
+    assert planned.vocab_params == 240 * d
+    assert real.forward_flops == 2 * (planned.non_vocab_params + 240 * d)
+
+
+def test_a_description_names_every_setting(tmp_path: Path) -> None:
+    job = expand(grid(tmp_path)).transformers[0]
+    description = describe(job)
+    assert description["kind"] == "transformer"
+    assert description["size"]["d_model"] == 16
+    assert description["seed"] == 0
+    assert description["batch_size"] == 128

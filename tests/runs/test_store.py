@@ -1,0 +1,142 @@
+"""Logs and files survive what kills their writer; two writers never meet."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scaling.errors import ScalingError
+from scaling.files import write_aside, write_json, write_text
+from scaling.runs.store import MetricsLog, derive_tables, locked
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from scaling.runs.store import locked
+with locked(Path(sys.argv[1]), "taken"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+# A real file system that is full, in a mount namespace of its own.
+FULL = """
+set -e
+mount -t tmpfs -o size=64k none "$1"
+exec "$2" -c "$3" "$1"
+"""
+FILL = """
+import sys
+from pathlib import Path
+from scaling.files import write_text
+from scaling.runs.store import MetricsLog
+folder = Path(sys.argv[1])
+write_text(folder / "state", "whole" * 100)
+log = MetricsLog(folder / "metrics.jsonl")
+log.append({"step": 1, "loss": 0.5})
+for what in (
+    lambda: write_text(folder / "state", "x" * 1_000_000),
+    lambda: [log.append({"step": n, "pad": "y" * 3000}) for n in range(2, 99)],
+):
+    try:
+        what()
+    except OSError as error:
+        print(error.strerror)
+print((folder / "state").read_text() == "whole" * 100)
+again = MetricsLog(folder / "metrics.jsonl")
+print(again.rows[0], [row["step"] for row in again.rows] == list(
+    range(1, len(again.rows) + 1)))
+print(sorted(path.name for path in folder.iterdir()))
+"""
+
+
+def test_a_full_disk_costs_nothing_that_was_there(tmp_path: Path) -> None:
+    unshare = shutil.which("unshare")
+    probe = [unshare or "false", "--user", "--map-root-user", "--mount", "true"]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets no user mount a small file system")
+    command = [*probe[:-1], "sh", "-c", FULL, "sh", str(tmp_path), sys.executable, FILL]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [
+        "No space left on device",
+        "No space left on device",
+        "True",
+        "{'step': 1, 'loss': 0.5} True",
+        "['metrics.jsonl', 'state']",
+    ], done.stderr
+
+
+def test_a_failed_write_leaves_the_earlier_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_text(path, "earlier")
+
+    def fail(aside: Path) -> None:
+        aside.write_text("half")
+        raise OSError("broken")
+
+    with pytest.raises(OSError, match="broken"):
+        write_aside(path, fail)
+    assert path.read_text() == "earlier"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_json_refuses_what_json_cannot_say(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "file", {"loss": float("nan")})
+
+
+def test_a_log_goes_on_after_a_line_that_was_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    log = MetricsLog(path)
+    log.append({"step": 1})
+    log.append({"step": 2})
+    path.write_bytes(path.read_bytes()[:-4])
+    again = MetricsLog(path)
+    assert again.torn_line == 2
+    assert again.has(1)
+    assert not again.has(2)
+    again.append({"step": 2})
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"step": 1},
+        {"step": 2},
+    ]
+
+
+def test_a_lock_is_held_by_one_process_and_falls_with_it(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ScalingError, match="taken"), locked(path, "taken"):
+            pass
+        holder.kill()
+    with locked(path, "taken"):
+        assert path.exists()
+
+
+def test_tables_are_derived_from_the_folders(tmp_path: Path) -> None:
+    run = tmp_path / "a-run"
+    run.mkdir()
+    write_json(run / "config.json", {"kind": "transformer", "record": {"seed": 4}})
+    MetricsLog(run / "metrics.jsonl").append({"step": 1, "loss": 2.5, "seconds": 9.0})
+    tokenizer = tmp_path / "a-tokenizer"
+    tokenizer.mkdir()
+    write_json(tokenizer / "config.json", {"kind": "tokenizer", "record": {"width": 8}})
+    write_json(
+        tokenizer / "result.json", {"status": "finished", "metrics": {"l1": 1.0}}
+    )
+    tables = {path.name: path for path in derive_tables(tmp_path)}
+    with tables["runs.csv"].open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["run"], row["seed"], row["step"]) == ("a-run", "4", "1")
+    assert row["status"] == "unfinished"
+    assert "seconds" not in row
+    assert tables["tokenizers.csv"].read_text() == (
+        "tokenizer,width,l1\na-tokenizer,8,1.0\n"
+    )
