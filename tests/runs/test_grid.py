@@ -47,12 +47,12 @@ def test_defaults_are_the_paper_s_table_2(tmp_path: Path) -> None:
     assert grid.transformers.context == 201
 
 
-@pytest.mark.parametrize("name", ["quickstart", "cmu"])
+@pytest.mark.parametrize("name", sorted(p.stem for p in EXAMPLES.glob("*.yaml")))
 def test_examples_are_sound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCALING_DATA", "/somewhere")
     grid = load_grid(EXAMPLES / f"{name}.yaml")
     assert grid.study == name
-    assert len(grid.tokenizers.level_sets) >= 3
+    assert len(grid.tokenizers.level_sets) >= 2
     assert len(grid.transformers.sizes) >= 4
 
 
