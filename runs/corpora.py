@@ -143,13 +143,13 @@ def _normalise(folder: Path, clips: Sequence[Clip], frames: int) -> None:
         [raw[c.start : c.start + c.frames] for c in clips if c.split == "train"]
     )
     mean, std = (x.astype(np.float32) for x in mean_std(training))
-    normalised = np.lib.format.open_memmap(
-        folder / "features.npy", "w+", np.float32, raw.shape
-    )
-    for clip in clips:
-        span = slice(clip.start, clip.start + clip.frames)
-        normalised[span] = (raw[span] - mean) / std
-    normalised.flush()
+    # written in order, not through a map: on a full disk a map ends the process
+    head = {"descr": "<f4", "fortran_order": False, "shape": raw.shape}
+    with (folder / "features.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, head)
+        for clip in clips:
+            motion = raw[clip.start : clip.start + clip.frames]
+            file.write(((motion - mean) / std).tobytes())
     np.savez(folder / "statistics.npz", mean=mean, std=std)
     raw_path.unlink()
 

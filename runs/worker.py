@@ -76,8 +76,13 @@ def main(job: Job, place: Place, launcher: Connection) -> None:
         launcher.send(Message("finished", status))
     except StoppedError:
         sys.exit(STOPPED)
-    except (ScalingError, OSError) as error:
-        launcher.send(Message("failed", _one_line(error)))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        launcher.send(Message("failed", f"{where}{error.strerror}"))
+        sys.exit(1)
+    except ScalingError as error:
+        write_text(folder / "error.txt", f"{error}\n")
+        launcher.send(Message("failed", str(error)))
         sys.exit(1)
     except Exception as error:  # the launcher's other jobs go on
         write_text(folder / "error.txt", traceback.format_exc())
@@ -139,13 +144,6 @@ def _transformer(
     configure(train.record(job, model, place.device))
     splits = train.splits_of(job, corpus, codes, encoder)
     return train.run(job, model, splits, folder, place.device, reporter)
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError):
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        return f"{what}; nothing finished is lost: mend it and run the same command"
-    return str(error)
 
 
 def _die_with_launcher() -> None:

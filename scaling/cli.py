@@ -221,9 +221,10 @@ def _close(outcome: Outcome, out: Path) -> None:
         click.echo(f"{name} diverged; its evaluations before that are kept", err=True)
     if outcome.failed:
         first, reason = next(iter(outcome.failed.items()))
+        jobs = "1 job" if len(outcome.failed) == 1 else f"{len(outcome.failed)} jobs"
         raise ScalingError(
-            f"{len(outcome.failed)} jobs failed and {outcome.waiting} wait for them; "
-            f"{first}: {reason}; run the same command to try again"
+            f"{jobs} failed, so that {outcome.waiting} more could not start; "
+            f"{first}: {reason}; nothing finished is lost: run the same command again"
         )
     click.echo(out / "runs.csv")
 

@@ -194,7 +194,7 @@ def test_a_failure_is_said_and_tried_again(
     done = scaling.run("run", tiny, "--out", out, *window)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("Error: 2 jobs failed and 4 wait for them; tokenizer-v")
+    assert last.startswith("Error: 2 jobs failed, so that 4 more could not start; ")
     assert "400 frames are more than any training clip has" in last
     assert "Traceback" not in done.stderr
     status = scaling.run("status", out)
