@@ -1,4 +1,4 @@
-"""The board: what a person sees while a grid runs.
+"""The board: what a person sees of a grid, before it runs and while it does.
 
 On a terminal one bar; elsewhere plain lines, when a job ends and from time to time.
 """
@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TextIO
+
+from scaling.runs.calibrate import makespan
+from scaling.runs.plan import Plan, planned_run
 
 BAR = 24
 """Characters of the bar."""
@@ -115,6 +119,33 @@ class Board:
         clear = "\r\x1b[K" if self.terminal else ""
         self.stream.write(f"{clear}{text}\n")
         self.stream.flush()
+
+
+def plan_table(plan: Plan, out: Path, seconds: Mapping[str, float], slots: int) -> str:
+    """Show every run of a plan before it starts, and what the whole will cost."""
+    runs = [planned_run(job, out) for job in plan.transformers]
+    width = max(len(planned.run) for planned in runs)
+    head = ("N_nv", "N_v", "tokens", "FLOPs")
+    lines = [f"{'run':<{width}}  {'  '.join(f'{name:>9}' for name in head)}  state"]
+    for planned in runs:
+        counts = (
+            planned.non_vocab_params,
+            planned.vocab_params,
+            planned.tokens,
+            planned.flops,
+        )
+        numbers = "  ".join(f"{count:>9.3g}" for count in counts)
+        state = "done" if planned.done else "to do"
+        lines.append(f"{planned.run:<{width}}  {numbers}  {state}")
+    before = len(plan.jobs) - len(runs)
+    done = len(plan.jobs) - len(seconds)
+    left = duration(makespan(plan.jobs, seconds, slots))
+    lines.append(
+        f"{len(runs)} runs and {before} jobs before them (corpus, tokenizers), "
+        f"{sum(planned.flops for planned in runs):.2e} FLOPs; "
+        f"{done} of {len(plan.jobs)} jobs done; about {left} to go, {slots} at a time"
+    )
+    return "\n".join(lines)
 
 
 def duration(seconds: float) -> str:

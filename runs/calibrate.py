@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -42,7 +42,7 @@ def estimate(jobs: Iterable[Job]) -> dict[str, float]:
         torch.set_num_threads(threads)
 
 
-def makespan(plan: Iterable[Job], seconds: dict[str, float], slots: int) -> float:
+def makespan(plan: Iterable[Job], seconds: Mapping[str, float], slots: int) -> float:
     """Seconds until the last job ends, each stage packed on slots longest first.
 
     Jobs without an estimate are done already.

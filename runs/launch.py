@@ -16,6 +16,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from scaling import __version__
 from scaling.errors import ScalingError
 from scaling.files import read_json, write_json
@@ -151,6 +153,27 @@ def claim(plan: Plan, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     grid = plan.grid.model_dump(mode="json")
     write_json(path, {"study": plan.grid.study, "jobs": jobs, "grid": grid})
+
+
+def find_device(name: str) -> str:
+    """Settle on a device: `auto` is a GPU where there is one.
+
+    Raises
+    ------
+    ScalingError
+        If the device is not there.
+    """
+    gpus = torch.cuda.device_count()
+    if name == "auto":
+        return "cuda" if gpus else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError):
+        there = f"cpu and {gpus} cuda devices" if gpus else "cpu alone"
+        raise ScalingError(
+            f"--device {name!r} is not there; this machine has {there}"
+        ) from None
+    return name
 
 
 def code_version() -> str:

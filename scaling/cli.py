@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from scaling.analysis.study import Study
     from scaling.analysis.table import Records
     from scaling.runs.launch import Outcome
-    from scaling.runs.plan import Plan
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell gives it."""
@@ -129,22 +128,28 @@ def run(
       scaling run examples/quickstart.yaml --dry-run
       scaling run examples/quickstart.yaml --set transformers.batch_size=64
     """
-    from scaling.runs.board import Board
+    from scaling.runs.board import Board, plan_table
     from scaling.runs.calibrate import estimate
     from scaling.runs.grid import load_grid
-    from scaling.runs.launch import claim, code_version, finished, launch
+    from scaling.runs.launch import (
+        claim,
+        code_version,
+        find_device,
+        finished,
+        launch,
+    )
     from scaling.runs.plan import expand
     from scaling.runs.worker import Place
 
     settings = [*overrides, *([f"seeds=[{seed}]"] if seed is not None else [])]
     plan = expand(load_grid(grid, settings))
     out = out or Path(plan.grid.study)
-    device = _device(device)
+    device = find_device(device)
     slots = jobs or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
     done = finished(plan, out)
     to_do = [job for job in plan.jobs if job.folder not in done]
     seconds = estimate(to_do)
-    _print_plan(plan, out, seconds, slots, err=not dry_run)
+    click.echo(plan_table(plan, out, seconds, slots), err=not dry_run)
     if dry_run:
         return
     claim(plan, out)
@@ -162,58 +167,6 @@ def run(
         )
         sys.exit(INTERRUPTED)
     _close(outcome, out)
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError):
-        raise ScalingError(
-            f"--device {name!r} is not there; this machine has cpu"
-            + (
-                f" and {torch.cuda.device_count()} cuda"
-                if torch.cuda.is_available()
-                else ""
-            )
-        ) from None
-    return name
-
-
-def _print_plan(
-    plan: Plan, out: Path, seconds: dict[str, float], slots: int, *, err: bool
-) -> None:
-    from scaling.runs.board import duration
-    from scaling.runs.calibrate import makespan
-    from scaling.runs.plan import planned_run
-
-    runs = [planned_run(job, out) for job in plan.transformers]
-    width = max(len(planned.run) for planned in runs)
-    click.echo(
-        f"{'run':<{width}}  {'N_nv':>9}  {'N_v':>9}  {'tokens':>9}  "
-        f"{'FLOPs':>8}  state",
-        err=err,
-    )
-    for planned in runs:
-        click.echo(
-            f"{planned.run:<{width}}  {planned.non_vocab_params:>9.3g}  "
-            f"{planned.vocab_params:>9.3g}  {planned.tokens:>9.3g}  "
-            f"{planned.flops:>8.2e}  {'done' if planned.done else 'to do'}",
-            err=err,
-        )
-    others = len(plan.jobs) - len(runs)
-    done = len(plan.jobs) - len(seconds)
-    total = sum(planned.flops for planned in runs)
-    left = makespan(plan.jobs, seconds, slots)
-    click.echo(
-        f"{len(runs)} runs and {others} jobs before them (corpus, tokenizers), "
-        f"{total:.2e} FLOPs; {done} of {len(plan.jobs)} jobs done; "
-        f"about {duration(left)} to go on {slots} at a time",
-        err=err,
-    )
 
 
 def _close(outcome: Outcome, out: Path) -> None:

@@ -235,7 +235,7 @@ def test_a_device_that_is_not_there_is_refused(
 ) -> None:
     done = scaling.run("run", tiny, "--device", "cuda:99", "--dry-run")
     assert done.returncode == 1
-    assert "--device 'cuda:99' is not there; this machine has cpu" in done.stderr
+    assert "--device 'cuda:99' is not there; this machine has " in done.stderr
 
 
 def test_the_record_fits(straight: Path, scaling: CommandLine) -> None:
