@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -25,7 +26,10 @@ import click
 def descendants(process: int) -> list[int]:
     """List the processes below a process."""
     listing = Path(f"/proc/{process}/task/{process}/children")
-    children = [int(child) for child in listing.read_text().split()]
+    try:
+        children = [int(child) for child in listing.read_text().split()]
+    except OSError:  # it ended just now
+        return []
     return [*children, *(below for child in children for below in descendants(child))]
 
 
@@ -41,7 +45,8 @@ def kill_once(command: list[str], after: float, chance: random.Random) -> str:
         if launcher.poll() is not None:
             return "it had ended before"
         victim = chance.choice([launcher.pid, *descendants(launcher.pid)])
-        os.kill(victim, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
         time.sleep(chance.uniform(0, 2))
         launcher.kill()
         return "launcher" if victim == launcher.pid else "a worker, then the launcher"
@@ -77,8 +82,10 @@ def main(grid: Path, kills: int, seed: int, straight: Path | None) -> None:
     repeated += sum(finished(out)[path] != ended for path, ended in before.items())
     same = (out / "runs.csv").read_bytes() == (straight / "runs.csv").read_bytes()
     click.echo(f"runs.csv equal byte for byte: {same}; jobs repeated: {repeated}")
+    if not same or repeated:
+        click.echo(f"both stores are kept for a look: {straight}, {out}")
+        sys.exit(1)
     shutil.rmtree(folder)
-    sys.exit(0 if same and not repeated else 1)
 
 
 if __name__ == "__main__":

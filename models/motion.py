@@ -7,8 +7,8 @@ frame ahead:
 
 The representation is Guo et al., "Generating Diverse and Natural 3D Human Motions
 from Text", CVPR 2022 (github.com/EricGuo5513/HumanML3D), its slips included, since
-every published number was made with them. Numpy only: a corpus is read long before
-torch is needed.
+every published number was made with them. No torch: a corpus is read long before it
+is needed.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,8 +15,9 @@ from scaling.models.sizes import size
 from scaling.models.tokenizer import MotionTokenizer, TokenizerConfig
 from scaling.models.transformer import Batch, PrefixTransformer, TransformerConfig
 from scaling.runs import kinematic
+from scaling.runs.corpora import read_sequences
 from scaling.runs.grid import CorpusSection, KinematicCorpus
-from scaling.runs.plan import CorpusJob, Job, TokenizerJob, TransformerJob
+from scaling.runs.plan import CorpusJob, Job, Plan, TokenizerJob, TransformerJob
 
 LARGEST_TIMED = 3_000_000
 """Parameters (N_nv) above which a step is not timed but scaled by its FLOPs."""
@@ -32,14 +32,28 @@ FRAMES_PER_SEQUENCE = 110
 """Of the built-in corpus, about."""
 
 
-def estimate(jobs: Iterable[Job]) -> dict[str, float]:
-    """Estimate the seconds that each job takes on one processor thread, by folder."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def estimate(
+    plan: Plan, jobs: Iterable[Job], device: str = "cpu", threads: int = 1
+) -> dict[str, float]:
+    """Estimate the seconds that each job takes, by folder.
+
+    Parameters
+    ----------
+    plan : Plan
+        The study that the jobs are of.
+    jobs : iterable of Job
+        Those that are still to do.
+    device : str
+        Where they will run.
+    threads : int
+        Processor threads of each.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
-        return _Clock().seconds(jobs)
+        return _Clock(_frames(plan.grid.corpus), device).seconds(jobs)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def makespan(plan: Iterable[Job], seconds: Mapping[str, float], slots: int) -> float:
@@ -61,10 +75,11 @@ def makespan(plan: Iterable[Job], seconds: Mapping[str, float], slots: int) -> f
 class _Clock:
     """Times each shape once."""
 
-    def __init__(self) -> None:
+    def __init__(self, frames: int, device: str) -> None:
+        self.frames = frames
+        self.device = device
         self.rates: dict[Architecture, float] = {}
         self.tokenizer_steps: dict[TokenizerConfig, float] = {}
-        self.frames = 0
 
     def seconds(self, jobs: Iterable[Job]) -> dict[str, float]:
         smallest_first = sorted(jobs, key=_cost)
@@ -72,7 +87,6 @@ class _Clock:
 
     def _job(self, job: Job) -> float:
         if isinstance(job, CorpusJob):
-            self.frames = _frames(job.section)
             return _corpus_seconds(job.section, self.frames)
         if isinstance(job, TokenizerJob):
             return self._tokenizer(job)
@@ -85,8 +99,9 @@ class _Clock:
             levels=job.levels, width=job.section.width, depth=job.section.depth
         )
         if config not in self.tokenizer_steps:
-            model = MotionTokenizer(config)
-            batch = torch.randn(8, job.section.window, config.num_features)
+            model = MotionTokenizer(config).to(self.device)
+            shape = (8, job.section.window, config.num_features)
+            batch = torch.randn(shape, device=self.device)
             step = _timed(lambda: (model(batch)[0] - batch).square().mean())
             self.tokenizer_steps[config] = step / (8 * job.section.window)
         frames = job.section.steps * job.section.batch_size * job.section.window
@@ -99,7 +114,7 @@ class _Clock:
                 known = list(self.rates)[-1] if self.rates else REFERENCE
                 ratio = _step_flops(architecture) / _step_flops(known)
                 return self._seconds_per_token(known) * ratio
-            self.rates[architecture] = _time_transformer(architecture)
+            self.rates[architecture] = _time_transformer(architecture, self.device)
         return self.rates[architecture]
 
 
@@ -111,15 +126,18 @@ def _cost(job: Job) -> tuple[int, int]:
 def _frames(section: CorpusSection) -> int:
     if isinstance(section, KinematicCorpus):
         return section.sequences * FRAMES_PER_SEQUENCE
-    lines = (Path(section.path) / "sequences.jsonl").read_text().splitlines()
-    return sum(b - a for line in lines for a, b in json.loads(line)["clips"])
+    rows = read_sequences(Path(section.path))
+    copies = {"train": 2 if section.mirror else 1}
+    return sum(
+        (b - a) * copies.get(row["split"], 1) for row in rows for a, b in row["clips"]
+    )
 
 
 def _corpus_seconds(section: CorpusSection, frames: int) -> float:
-    sample = [kinematic.sequence(index, 0).joints for index in range(4)]
     start = time.perf_counter()
-    if isinstance(section, KinematicCorpus):
-        sample = [kinematic.sequence(index, 0).joints for index in range(4)]
+    sample = [kinematic.sequence(index, 0).joints for index in range(4)]
+    if not isinstance(section, KinematicCorpus):  # a pack is read in no time
+        start = time.perf_counter()
     for joints in sample:
         features(joints)
     return (time.perf_counter() - start) * frames / sum(map(len, sample))
@@ -135,7 +153,7 @@ def _step_flops(architecture: Architecture) -> int:
     )
 
 
-def _time_transformer(architecture: Architecture) -> float:
+def _time_transformer(architecture: Architecture, device: str) -> float:
     config = TransformerConfig(
         size=architecture.size,
         codebook_size=architecture.codebook_size,
@@ -148,13 +166,17 @@ def _time_transformer(architecture: Architecture) -> float:
     codes = torch.zeros(shape, dtype=torch.int64)
     targets = codes.clone()
     targets[:, : TEXT - 1] = -1
-    batch = Batch(codes, torch.arange(shape[1]).expand(shape) < TEXT, targets)
+    is_text = torch.arange(shape[1]).expand(shape) < TEXT
+    batch = Batch(codes, is_text, targets).to(torch.device(device))
+    model = model.to(device)
     return _timed(lambda: model.losses(batch).mean()) / batch.num_targets
 
 
 def _timed(loss: Callable[[], torch.Tensor]) -> float:
     """Seconds of a forward and backward pass, the first one not counted."""
-    loss().backward()  # type: ignore[no-untyped-call]
-    start = time.perf_counter()
-    loss().backward()  # type: ignore[no-untyped-call]
+    for _ in range(2):
+        start = time.perf_counter()
+        value = loss()
+        value.backward()  # type: ignore[no-untyped-call]
+        value.item()  # waits for a GPU
     return time.perf_counter() - start

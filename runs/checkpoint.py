@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -35,19 +37,30 @@ def save(
 ) -> None:
     """Write a state, then its digest: without the digest it does not count."""
     folder.mkdir(exist_ok=True)
-    path = folder / f"step-{progress.step:08d}.safetensors"
+    path = folder / f"{_name(progress.step)}.safetensors"
     tensors = {**model.state_dict(prefix="model."), **_optimizer_tensors(optimizer)}
-    write_aside(path, lambda aside: save_file(tensors, aside))
+    write_aside(path, partial(_write, tensors))
     write_json(path.with_suffix(".json"), {**asdict(progress), "sha256": _digest(path)})
-    for old in sorted(folder.glob("step-*.safetensors"))[:-KEPT]:
-        old.with_suffix(".json").unlink(missing_ok=True)
-        old.unlink()
+    sound = sorted(folder.glob("step-*.json"))[-KEPT:]
+    kept = {path.stem for path in sound}
+    for old in folder.glob("step-*"):
+        if old.stem not in kept:
+            old.unlink()
+
+
+def _write(tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:  # a full disk, for one
+        raise OSError(f"{path}: {error}") from error
+    path.chmod(0o644)  # safetensors makes it unreadable to others
 
 
 def load(
     folder: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
+    before: float,
     say: Callable[[str], None],
 ) -> Progress:
     """Restore the newest sound state, or start at step 0 when there is none.
@@ -58,20 +71,33 @@ def load(
         The run's `checkpoint/`.
     model, optimizer
         Receive the state.
+    before : float
+        Only states of fewer steps than this will do.
     say : callable
         Told of each state that was damaged and passed over.
     """
+    progress = Progress(step=0, seconds=0.0)
     for path in sorted(folder.glob("step-*.json"), reverse=True):
         try:
             head = read_json(path)
-            progress = Progress(step=head["step"], seconds=head["seconds"])
+            if head["step"] >= before:
+                continue
             tensors = _read(path.with_suffix(".safetensors"), head["sha256"])
-        except (OSError, ValueError, KeyError) as error:
+            found = Progress(step=head["step"], seconds=head["seconds"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             say(f"checkpoint {path.stem} is damaged ({error}); using the one before it")
             continue
         _restore(tensors, model, optimizer)
-        return progress
-    return Progress(step=0, seconds=0.0)
+        progress = found
+        break
+    for path in folder.glob("step-*"):
+        if path.stem > _name(progress.step):  # of no use, and newer than what follows
+            path.unlink()
+    return progress
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
 
 
 def _read(path: Path, sha256: str) -> dict[str, Tensor]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +21,16 @@ from scaling.errors import ScalingError
 from scaling.files import read_json, write_json
 from scaling.models.motion import NUM_FEATURES, Facing, features, mean_std
 from scaling.models.skeleton import FPS, canonical, mirror
+from scaling.models.tokenizer import DOWNSAMPLING
 from scaling.runs import kinematic
 from scaling.runs.grid import CorpusSection, KinematicCorpus, PackedCorpus
 
 Float32 = NDArray[np.float32]
 
 SPLITS = ("train", "val", "test")
+
+FIELDS = {"id", "captions", "split", "start", "clips"}
+"""What `sequences.jsonl` says of a sequence."""
 
 FACING: dict[str, Facing] = {"kinematic": "fixed", "packed": "h3d"}
 """Facing by kind of corpus: captured motion is to be compared with published features,
@@ -103,7 +109,7 @@ def build(
     start = 0
     with (folder / "features.raw").open("wb") as file:
         for number, source in enumerate(sources, 1):
-            motion = features(source.joints, facing).astype(np.float32)
+            motion = _features(source, facing)
             file.write(motion.tobytes())
             clips.append(
                 Clip(
@@ -116,10 +122,17 @@ def build(
             )
             start += len(motion)
             progress(number, total)
-    _require_splits(clips)
+    _check(clips)
     _normalise(folder, clips, start)
     write_json(folder / "clips.json", {"clips": [asdict(clip) for clip in clips]})
     return _summary(clips)
+
+
+def _features(source: _Source, facing: Facing) -> Float32:
+    try:
+        return features(source.joints, facing).astype(np.float32)
+    except ScalingError as error:
+        raise ScalingError(f"clip {source.name}: {error}") from None
 
 
 def load(folder: Path) -> Corpus:
@@ -154,12 +167,20 @@ def _normalise(folder: Path, clips: Sequence[Clip], frames: int) -> None:
     raw_path.unlink()
 
 
-def _require_splits(clips: Sequence[Clip]) -> None:
+def _check(clips: Sequence[Clip]) -> None:
+    """Refuse what would mix splits up, or leave one empty."""
+    names = Counter(clip.name for clip in clips)
+    name, times = names.most_common(1)[0]
+    if times > 1:
+        raise ScalingError(
+            f"{times} clips of the corpus are called {name!r}; give each its own id"
+        )
     for split in ("train", "test"):
-        if not any(clip.split == split for clip in clips):
+        chosen = [clip for clip in clips if clip.split == split]
+        if not any(clip.frames >= DOWNSAMPLING for clip in chosen):
             raise ScalingError(
-                f"the corpus has no {split} clips among its {len(clips)}; "
-                "use a larger corpus, or mend its splits"
+                f"the corpus has no {split} clips of a token's length among its "
+                f"{len(clips)}; use a larger corpus, or mend its splits"
             )
 
 
@@ -194,6 +215,30 @@ def _split(index: int) -> str:
 # --- packs ---
 
 
+def read_sequences(folder: Path) -> list[dict[str, Any]]:
+    """Read the list of a pack's sequences.
+
+    Raises
+    ------
+    ScalingError
+        If a line is not a JSON object with the fields of a sequence.
+    """
+    path = folder / "sequences.jsonl"
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict) or not row.keys() >= FIELDS:
+            raise ScalingError(
+                f"{path}:{number} is no sequence; expected a JSON object with "
+                f"{', '.join(sorted(FIELDS))}: mend that line"
+            )
+        rows.append(row)
+    return rows
+
+
 class _Pack:
     """A folder of joints.npz, positions as deltas of 0.1 mm, and sequences.jsonl."""
 
@@ -204,8 +249,7 @@ class _Pack:
         offsets = np.cumsum(arrays["local_delta"], axis=1, dtype=np.int16)
         local = offsets.T.reshape(-1, 21, 3).astype(np.float32) / 1e4
         self.joints = np.concatenate([root[:, None], root[:, None] + local], axis=1)
-        lines = (folder / "sequences.jsonl").read_text().splitlines()
-        self.sequences = [json.loads(line) for line in lines]
+        self.sequences = read_sequences(folder)
 
     def count(self, *, mirrored: bool) -> int:
         """Clips that `sources` yields."""

@@ -110,7 +110,12 @@ class Sampler:
     def __init__(self, rows: Rows, batch_size: int, seed: int) -> None:
         self.rows = rows
         self.seed = seed
-        self.batch_size = min(batch_size, len(rows.codes))
+        if batch_size > len(rows.codes):
+            raise ScalingError(
+                f"transformers.batch_size: {batch_size} sequences are more than the "
+                f"training split's {len(rows.codes)}; make it smaller"
+            )
+        self.batch_size = batch_size
         self.per_epoch = len(rows.codes) // self.batch_size
         self._order = lru_cache(maxsize=2)(self._shuffled)
 

@@ -20,6 +20,7 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    StrictInt,
     ValidationError,
     field_validator,
     model_validator,
@@ -77,7 +78,7 @@ CorpusSection = Annotated[KinematicCorpus | PackedCorpus, Field(discriminator="k
 class Tokenizers(_Section):
     """Motion FSQ-VAEs, one per codebook (ScaMo section 3.2, supplementary Table 2)."""
 
-    codebooks: tuple[int, ...] = ()
+    codebooks: tuple[StrictInt, ...] = ()
     """Nominal codebook sizes, powers of two with a level set in Table 6."""
     levels: tuple[tuple[int, ...], ...] = ()
     """Level sets written out, beside or instead of `codebooks`."""
@@ -143,7 +144,7 @@ class Transformers(_Section):
 
     sizes: tuple[str, ...]
     """The paper's names (44M to 3B) or LAYERSxHEADSxWIDTH."""
-    tokens: tuple[int, ...] = ()
+    tokens: tuple[StrictInt, ...] = ()
     """Token budgets D: one run of that many training tokens for each."""
     compute: tuple[float, ...] = ()
     """Compute budgets C in FLOPs (isoFLOP): D = C / (3 f) per size and codebook."""
@@ -216,7 +217,9 @@ class Grid(_Section):
     corpus: CorpusSection
     tokenizers: Tokenizers
     transformers: Transformers
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Annotated[StrictInt, Field(ge=0)], ...] = Field(
+        default=(0,), min_length=1
+    )
     """One run per seed in every cell."""
 
 
@@ -236,9 +239,11 @@ def load_grid(path: Path, overrides: Iterable[str] = ()) -> Grid:
         One line for each mistake, with its line in the file or its key.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ScalingError(f"{path}: {error.strerror}; name a grid file") from None
+    except UnicodeDecodeError:
+        raise ScalingError(f"{path} is not UTF-8 text; name a grid file") from None
     try:
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
@@ -251,6 +256,7 @@ def load_grid(path: Path, overrides: Iterable[str] = ()) -> Grid:
         raise ScalingError(
             f"{path} holds no grid; it needs study, corpus, tokenizers, transformers"
         )
+    _refuse_repeated_keys(path, tree)
     _default_corpus_kind(content)
     for override in overrides:
         _apply(content, override)
@@ -263,9 +269,30 @@ def load_grid(path: Path, overrides: Iterable[str] = ()) -> Grid:
 
 
 def _default_corpus_kind(content: dict[str, Any]) -> None:
-    corpus = content.setdefault("corpus", {})
-    if isinstance(corpus, dict):
+    corpus = content.get("corpus")
+    if corpus is None:
+        content["corpus"] = {"kind": "kinematic"}
+    elif isinstance(corpus, dict):
         corpus.setdefault("kind", "kinematic")
+
+
+def _refuse_repeated_keys(path: Path, node: yaml.Node | None) -> None:
+    """YAML forbids a key to be given twice; its readers let the last one win."""
+    children = []
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise ScalingError(
+                    f"{path}:{key.start_mark.line + 1}: key {key.value!r} is given "
+                    "twice; keep one"
+                )
+            seen.add(key.value)
+            children.append(value)
+    elif isinstance(node, yaml.SequenceNode):
+        children = node.value
+    for child in children:
+        _refuse_repeated_keys(path, child)
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
@@ -324,6 +351,10 @@ def _mistake(path: Path, lines: Mapping[Any, int], detail: Any) -> str:
         return f"{where}: unknown key {key!r}; {hint}"
     if detail["type"] == "missing":
         return f"{where}: {key} is missing; add it"
+    if detail["type"] == "tuple_type":
+        return f"{where}: {key}: {detail['input']!r} is not a list; write [...]"
+    if detail["type"] in ("model_type", "model_attributes_type"):
+        return f"{where}: {key}: {detail['input']!r} holds no keys; give it some"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
         return f"{where}: {key}: {message}"

@@ -20,7 +20,7 @@ import torch
 
 from scaling import __version__
 from scaling.errors import ScalingError
-from scaling.files import read_json, write_json
+from scaling.files import ASIDE, read_json, write_json
 from scaling.runs import worker
 from scaling.runs.board import Board
 from scaling.runs.plan import Job, Plan, TransformerJob
@@ -28,7 +28,10 @@ from scaling.runs.store import derive_tables, locked
 from scaling.runs.worker import Message, Place
 
 ATTEMPTS = 3
-"""Times that a job is started when its process is lost to a signal."""
+"""Times that a job is started when its process ends without a word."""
+
+LOCK, GRID = ".lock", "grid.json"
+"""Files of a run store: who works on it, and what it is the store of."""
 
 GRACE = 10.0
 """Seconds that workers have to write their state when the launcher is stopped."""
@@ -96,9 +99,11 @@ def launch(plan: Plan, place: Place, slots: int, board: Board) -> Outcome:
     KeyboardInterrupt
         After the workers have written their states.
     """
-    claim(plan, place.out)
+    require_own(plan, place.out)
+    place.out.mkdir(parents=True, exist_ok=True)
     message = f"{place.out}: another launcher works on it; wait for it, or stop it"
-    with locked(place.out / ".lock", message):
+    with locked(place.out / LOCK, message):
+        _claim(plan, place.out)
         done = finished(plan, place.out)
         state = _Launch(plan=plan, place=place, board=board, done=done)
         context = _forkserver()
@@ -108,12 +113,12 @@ def launch(plan: Plan, place: Place, slots: int, board: Board) -> Outcome:
                     state.running.append(_start(context, job, place))
                     board.started(job.folder)
                 _listen(state)
-        except KeyboardInterrupt:
+        except BaseException:
             _stop(state.running)
             raise
         finally:
             board.close()
-            derive_tables(place.out)
+        derive_tables(place.out)
     return _outcome(state)
 
 
@@ -124,8 +129,8 @@ def finished(plan: Plan, out: Path) -> set[str]:
     }
 
 
-def claim(plan: Plan, out: Path) -> None:
-    """Make a folder the store of a grid, or check that it is.
+def require_own(plan: Plan, out: Path) -> None:
+    """Refuse a folder that is not, or cannot become, the store of a grid.
 
     A grid may grow in its folder; one that would leave runs of the earlier grid behind
     is another grid, and their records would mix.
@@ -135,24 +140,32 @@ def claim(plan: Plan, out: Path) -> None:
     ScalingError
         If the folder is another grid's, or holds other things.
     """
-    path = out / "grid.json"
-    jobs = [job.folder for job in plan.jobs]
+    path = out / GRID
     if path.exists():
         earlier = read_json(path)
-        left_behind = sorted(set(earlier["jobs"]) - set(jobs))
+        left_behind = sorted(set(earlier["jobs"]) - {job.folder for job in plan.jobs})
         if left_behind:
             raise ScalingError(
                 f"{out} holds another grid ({earlier['study']}): {len(left_behind)} of "
                 f"its jobs are not in this one, {left_behind[0]} for one; "
                 "choose another folder with --out"
             )
-    elif out.exists() and any(out.iterdir()):
+    elif out.is_dir() and any(map(_is_foreign, out.iterdir())):
         raise ScalingError(
             f"{out} is not empty and holds no grid; choose another folder with --out"
         )
-    out.mkdir(parents=True, exist_ok=True)
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether no launcher that was killed at its start can have left this."""
+    return path.name != LOCK and not path.name.startswith(ASIDE)
+
+
+def _claim(plan: Plan, out: Path) -> None:
+    require_own(plan, out)  # again, now that nobody else can write it
+    jobs = [job.folder for job in plan.jobs]
     grid = plan.grid.model_dump(mode="json")
-    write_json(path, {"study": plan.grid.study, "jobs": jobs, "grid": grid})
+    write_json(out / GRID, {"study": plan.grid.study, "jobs": jobs, "grid": grid})
 
 
 def find_device(name: str) -> str:
@@ -167,6 +180,8 @@ def find_device(name: str) -> str:
     if name == "auto":
         return "cuda" if gpus else "cpu"
     try:
+        if torch.device(name).type not in ("cpu", "cuda"):
+            raise RuntimeError("no device to train on")
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError):
         there = f"cpu and {gpus} cuda devices" if gpus else "cpu alone"

@@ -114,8 +114,14 @@ def train(training: Training, folder: Path, reporter: Reporter) -> str:
         reporter.say(
             f"metrics.jsonl: line {log.torn_line} was cut short; kept those before it"
         )
+    # a log that lost lines is repeated from a state before the first of them
+    missing = [step for step in training.evaluate_after if not log.has(step)]
     progress = checkpoint.load(
-        checkpoints, training.model, training.optimizer, reporter.say
+        checkpoints,
+        training.model,
+        training.optimizer,
+        min(missing, default=math.inf),
+        reporter.say,
     )
     clock = time.monotonic() - progress.seconds
     due = time.monotonic() + CHECKPOINT_SECONDS

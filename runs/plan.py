@@ -154,7 +154,9 @@ def expand(grid: Grid) -> Plan:
         for tokens in _token_budgets(size(name), tokenizer.levels, grid.transformers)
         for seed in grid.seeds
     ]
-    return Plan(grid=grid, jobs=(corpus, *tokenizers, *transformers))
+    # two budgets may buy the same tokens: that is one run
+    runs = {job.folder: job for job in transformers}
+    return Plan(grid=grid, jobs=(corpus, *tokenizers, *runs.values()))
 
 
 def forward_flops(shape: Size, levels: tuple[int, ...], section: Transformers) -> int:

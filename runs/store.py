@@ -73,7 +73,8 @@ def derive_tables(out: Path) -> list[Path]:
     """Write `runs.csv` and `tokenizers.csv` from the run folders.
 
     They are derived, never the source. `seconds` differs from launch to launch and
-    stays in the run folders, so that the same grid gives the same bytes.
+    stays in the run folders, so that the same grid under the same version of the
+    program gives the same bytes.
     """
     runs = [
         {key: value for key, value in row.items() if key != "seconds"}

@@ -32,6 +32,7 @@ from scaling.runs.corpora import Clip, Corpus
 from scaling.runs.grid import Tokenizers
 from scaling.runs.loop import Reporter, Training, train, warmup_milestone
 from scaling.runs.plan import TokenizerJob
+from scaling.runs.store import MetricsLog
 
 ENCODED_AT_ONCE = 64
 """Clips of equal length that are encoded in one batch."""
@@ -109,11 +110,15 @@ def run(
         evaluate_after=frozenset([section.steps]),
         evaluate=lambda step: {"step": step, **score(model, corpus)},
     )
-    ending = train(training, folder, reporter)
-    if ending != "finished":
-        return {"status": ending}
+    if train(training, folder, reporter) != "finished":
+        raise ScalingError(
+            "its loss is not finite, and no run can use it; "
+            f"lower tokenizers.learning_rate from {section.learning_rate:g}"
+        )
     _write_tokens(folder / "tokens.npz", encode(model, corpus, corpus.clips))
-    return {"status": ending, "metrics": score(model, corpus)}
+    scores = MetricsLog(folder / "metrics.jsonl").rows[-1]
+    metrics = {k: v for k, v in scores.items() if k not in ("step", "seconds")}
+    return {"status": "finished", "metrics": metrics}
 
 
 def record(job: TokenizerJob, device: str) -> Row:
@@ -135,12 +140,13 @@ def encode(
 ) -> list[NDArray[np.int32]]:
     """Tokenize clips, cut to whole tokens; one array of code indices per clip."""
     device = next(model.parameters()).device
-    codes: dict[str, NDArray[np.int32]] = {}
+    # a clip of fewer frames than a token has keeps its place, and no tokens
+    codes: dict[Clip, NDArray[np.int32]] = dict.fromkeys(clips, np.zeros(0, np.int32))
     for group in _of_equal_length(clips):
         motion = _stack(corpus, group).to(device)
         indices = model.encode(motion).cpu().numpy().astype(np.int32)
-        codes |= {clip.name: row for clip, row in zip(group, indices, strict=True)}
-    return [codes[clip.name] for clip in clips]
+        codes |= dict(zip(group, indices, strict=True))
+    return [codes[clip] for clip in clips]
 
 
 @torch.no_grad()

@@ -105,7 +105,7 @@ def run(
     def evaluate(step: int) -> Row:
         trained = int(tokens_after[step - 1])
         with _precision(section.precision, device):
-            scores = test_losses(model, splits["test"], unigram)
+            scores = evaluate_split(model, splits["test"], unigram)
         return {
             "step": step,
             "tokens": trained,
@@ -153,7 +153,7 @@ def splits_of(
 
 
 @torch.no_grad()
-def test_losses(model: PrefixTransformer, rows: Rows, unigram: Unigram) -> Row:
+def evaluate_split(model: PrefixTransformer, rows: Rows, unigram: Unigram) -> Row:
     """Evaluate on a whole split, every token with the same weight."""
     device = next(model.parameters()).device
     total, targets = 0.0, 0

@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Literal
 import torch
 
 from scaling.errors import ScalingError
-from scaling.files import ASIDE, write_json, write_text
+from scaling.files import ASIDE, read_json, write_json, write_text
 from scaling.record import Row
 from scaling.runs import corpora, tokenize, train
 from scaling.runs.loop import Reporter, StoppedError
@@ -71,24 +72,34 @@ def main(job: Job, place: Place, launcher: Connection) -> None:
     folder = place.out / job.folder
     try:
         folder.mkdir(exist_ok=True)
-        with locked(folder / ".lock", f"{job.folder}: another process works on it"):
-            status = _do(job, place, folder, launcher)
-        launcher.send(Message("finished", status))
+        with locked(folder / ".lock", "another process works on it"):
+            message = _attempt(job, place, folder, launcher)
+    except (OSError, ScalingError) as error:
+        message = Message("failed", _plain(error))
+    launcher.send(message)
+    sys.exit(message.kind == "failed")
+
+
+def _attempt(job: Job, place: Place, folder: Path, launcher: Connection) -> Message:
+    """Do a job; leave the reason in its folder when it fails."""
+    try:
+        return Message("finished", _do(job, place, folder, launcher))
     except StoppedError:
         sys.exit(STOPPED)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        launcher.send(Message("failed", f"{where}{error.strerror}"))
-        sys.exit(1)
-    except ScalingError as error:
-        write_text(folder / "error.txt", f"{error}\n")
-        launcher.send(Message("failed", str(error)))
-        sys.exit(1)
+    except (OSError, ScalingError) as error:
+        reason = report = _plain(error)
     except Exception as error:  # the launcher's other jobs go on
-        write_text(folder / "error.txt", traceback.format_exc())
+        report = traceback.format_exc()
         reason = f"{type(error).__name__}: {error}; see {job.folder}/error.txt"
-        launcher.send(Message("failed", reason))
-        sys.exit(1)
+    with suppress(OSError):  # the disk may be full
+        write_text(folder / "error.txt", report)
+    return Message("failed", reason)
+
+
+def _plain(error: OSError | ScalingError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: " * bool(error.filename) + error.strerror
+    return str(error)
 
 
 def _do(job: Job, place: Place, folder: Path, launcher: Connection) -> str:
@@ -116,6 +127,7 @@ def _do(job: Job, place: Place, folder: Path, launcher: Connection) -> str:
 def _dispatch(job: Job, place: Place, folder: Path, reporter: Reporter) -> Row:
     def configure(record: Row) -> None:
         record = {**record, "code_version": place.code_version}
+        _compare(folder / "config.json", record, reporter)
         write_json(folder / "config.json", {**describe(job), "record": record})
 
     if isinstance(job, CorpusJob):
@@ -127,6 +139,16 @@ def _dispatch(job: Job, place: Place, folder: Path, reporter: Reporter) -> Row:
         configure(tokenize.record(job, place.device))
         return tokenize.run(job, corpus, folder, place.device, reporter)
     return _transformer(job, place, folder, corpus, configure, reporter)
+
+
+def _compare(path: Path, record: Row, reporter: Reporter) -> None:
+    """Say when a run goes on where something else began it: bits may differ."""
+    if not path.exists():
+        return
+    earlier = read_json(path).get("record", {})
+    for key in ("device", "code_version"):
+        if key in earlier and key in record and earlier[key] != record[key]:
+            reporter.say(f"began with {key} {earlier[key]}, goes on with {record[key]}")
 
 
 def _transformer(

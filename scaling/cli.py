@@ -38,6 +38,8 @@ def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
         except ScalingError as error:
             if os.environ.get("SCALING_TRACEBACK"):
                 raise
@@ -46,7 +48,7 @@ def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
             if os.environ.get("SCALING_TRACEBACK"):
                 raise
             where = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{where}{error.strerror}") from None
+            raise click.ClickException(f"{where}{error.strerror or error}") from None
 
     return wrapped
 
@@ -132,11 +134,11 @@ def run(
     from scaling.runs.calibrate import estimate
     from scaling.runs.grid import load_grid
     from scaling.runs.launch import (
-        claim,
         code_version,
         find_device,
         finished,
         launch,
+        require_own,
     )
     from scaling.runs.plan import expand
     from scaling.runs.worker import Place
@@ -146,13 +148,13 @@ def run(
     out = out or Path(plan.grid.study)
     device = find_device(device)
     slots = jobs or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
+    require_own(plan, out)
     done = finished(plan, out)
     to_do = [job for job in plan.jobs if job.folder not in done]
-    seconds = estimate(to_do)
+    seconds = estimate(plan, to_do, device, threads)
     click.echo(plan_table(plan, out, seconds, slots), err=not dry_run)
     if dry_run:
         return
-    claim(plan, out)
     version = code_version()
     place = Place(out=out, device=device, threads=threads, code_version=version)
     board = Board(seconds, len(done), slots, sys.stderr)

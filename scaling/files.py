@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from scaling.errors import ScalingError
+
 ASIDE = ".aside-"
 """Prefix of files that are being written; one that is left over means a kill."""
 
@@ -43,6 +45,17 @@ def write_json(path: Path, content: Mapping[str, Any], indent: int = 2) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON object.
+
+    Raises
+    ------
+    ScalingError
+        If the file holds anything else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise ScalingError(f"{path} is not a JSON object; remove it to start it again")
     return content

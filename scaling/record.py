@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import ScalingError
+from scaling.files import read_json
 
 Row = dict[str, Any]
 
@@ -150,7 +151,7 @@ def _parse(line: bytes) -> Row | None:
 def run_folders(out: Path, kind: str) -> Iterator[tuple[Path, Row]]:
     """Yield each run folder of one kind with its config, in order of name."""
     for path in sorted(out.glob("*/config.json")):
-        config = _read_object(path)
+        config = read_json(path)
         if config.get("kind") == kind:
             yield path.parent, config
 
@@ -160,19 +161,7 @@ def status(folder: Path) -> str:
     result = folder / "result.json"
     if not result.exists():
         return "unfinished"
-    return str(_read_object(result).get("status", "unfinished"))
-
-
-def _read_object(path: Path) -> Row:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise ScalingError(
-            f"{path} is not a JSON object; remove the run's folder to train it again"
-        )
-    return content
+    return str(read_json(result).get("status", "unfinished"))
 
 
 def scan(out: Path, notes: list[str] | None = None) -> list[Row]:

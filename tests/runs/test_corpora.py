@@ -91,8 +91,39 @@ def test_mirror_images_join_the_training_split_alone(tmp_path: Path) -> None:
 
 def test_a_corpus_without_a_test_split_is_refused(tmp_path: Path) -> None:
     section = pack(tmp_path, kinematic.sequence(0, 0).joints, ("train", "train"))
-    with pytest.raises(ScalingError, match="no test clips among its 2"):
+    with pytest.raises(
+        ScalingError, match="no test clips of a token's length among its 2"
+    ):
         corpora.build(section, tmp_path, silent)
+
+
+def test_clips_of_one_name_are_refused(tmp_path: Path) -> None:
+    section = pack(tmp_path, kinematic.sequence(0, 0).joints, ("train", "test"))
+    path = tmp_path / "sequences.jsonl"
+    path.write_text(path.read_text().replace("clip1", "clip0"))
+    with pytest.raises(
+        ScalingError, match=r"2 clips of the corpus are called 'clip0.0'"
+    ):
+        corpora.build(section, tmp_path, silent)
+
+
+def test_a_clip_without_features_is_named(tmp_path: Path) -> None:
+    section = pack(tmp_path, kinematic.sequence(0, 0).joints, ("train", "test"))
+    path = tmp_path / "sequences.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[1]["clips"] = [[0, 1]]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(ScalingError, match=r"^clip clip1\.0: "):
+        corpora.build(section, tmp_path, silent)
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", '{"id": 3}'])
+def test_a_line_that_is_no_sequence_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "sequences.jsonl").write_text(f"{line}\n")
+    with pytest.raises(
+        ScalingError, match=r"sequences.jsonl:1 is no sequence; expected"
+    ):
+        corpora.read_sequences(tmp_path)
 
 
 @real

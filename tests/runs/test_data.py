@@ -67,6 +67,7 @@ def test_a_split_is_evaluated_once_and_whole() -> None:
 def test_an_epoch_shows_no_row_twice(
     rows: int, batch_size: int, epoch: int, seed: int
 ) -> None:
+    batch_size = min(batch_size, rows)
     sampler = Sampler(made([1 + n % 9 for n in range(rows)]), batch_size, seed)
     order: NDArray[np.int64] = sampler._shuffled(epoch).flatten()
     assert len(set(order.tolist())) == len(order)
@@ -103,6 +104,11 @@ def test_steps_reach_the_budget_with_their_last_batch() -> None:
     counted = np.cumsum([sampler.batch(step).num_targets for step in range(len(after))])
     assert after.tolist() == counted.tolist()
     assert after[-1] >= 500 > after[-2]
+
+
+def test_a_batch_larger_than_the_split_is_refused() -> None:
+    with pytest.raises(ScalingError, match=r"9 sequences are more than .* split's 8"):
+        Sampler(made([3] * 8), 9, seed=0)
 
 
 def test_a_context_that_would_cut_a_row_is_refused() -> None:

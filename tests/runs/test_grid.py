@@ -97,6 +97,9 @@ transformers:
         ("tokenizers.window=63", "63 is not a multiple of 4 frames"),
         ("corpus.kind=video", "'video'"),
         ("seeds=[]", "seeds"),
+        ("transformers.tokens=[true]", "True: input should be a valid integer"),
+        ("transformers.sizes=44M", "'44M' is not a list; write [...]"),
+        ("tokenizers=7", "7 holds no keys; give it some"),
         ("study=a/b", "study"),
         ("studdy=x", "unknown key 'studdy'; did you mean 'study'?"),
     ],
@@ -124,6 +127,21 @@ def test_an_empty_grid_is_refused(tmp_path: Path, text: str) -> None:
 def test_broken_yaml_is_refused_with_its_line(tmp_path: Path) -> None:
     (found,) = mistakes(tmp_path, "study: x\nseeds: [1\nb: 2\n")
     assert found.startswith(":3: not YAML: ")
+
+
+def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, GOOD + "seeds: [1]\nseeds: [2]\n")
+    assert found == [":8: key 'seeds' is given twice; keep one"]
+
+
+def test_an_empty_corpus_is_the_built_in_one(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD + "corpus:\n").corpus == KinematicCorpus()
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "grid.yaml").write_bytes(b"study: \xff\xfe")
+    with pytest.raises(ScalingError, match="is not UTF-8 text; name a grid file"):
+        load_grid(tmp_path / "grid.yaml")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

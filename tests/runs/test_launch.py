@@ -159,6 +159,10 @@ def test_another_grid_s_folder_is_refused(
     assert "holds another grid (tiny): 7 of its jobs are not in this one" in done.stderr
     assert done.stderr.splitlines()[-1].endswith("choose another folder with --out")
     assert (straight / "grid.json").read_bytes() == content
+    dry = scaling.run(
+        "run", tiny, "--out", straight, "--set", "corpus.seed=4", "--dry-run"
+    )
+    assert dry.returncode == 1
 
 
 def test_a_folder_of_other_things_is_refused(
@@ -172,7 +176,7 @@ def test_a_folder_of_other_things_is_refused(
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
-def test_a_second_launcher_is_refused(
+def test_a_second_launcher_is_refused_and_changes_nothing(
     tmp_path: Path, scaling: CommandLine, tiny: Path
 ) -> None:
     out = tmp_path / "out"
@@ -180,10 +184,34 @@ def test_a_second_launcher_is_refused(
     with scaling.start("run", tiny, *slow) as first:
         while not list(out.glob("corpus-*/config.json")):
             time.sleep(0.05)
-        second = scaling.run("run", tiny, *slow)
+        grid = (out / "grid.json").read_bytes()
+        second = scaling.run("run", tiny, *slow, "--set", "seeds=[0, 1]")
         first.kill()
     assert second.returncode == 1
+    assert (out / "grid.json").read_bytes() == grid
     assert "another launcher works on it; wait for it, or stop it" in second.stderr
+
+
+def test_a_launch_killed_at_its_very_start_leaves_a_usable_folder(
+    tiny: Path, tmp_path: Path, scaling: CommandLine
+) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".aside-grid.json").write_text('{"stu')
+    done = scaling.run("run", tiny, "--out", tmp_path, "--dry-run")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_tokenizer_that_diverges_stops_what_needs_it(
+    tiny: Path, tmp_path: Path, scaling: CommandLine
+) -> None:
+    rate = ("--set", "tokenizers.learning_rate=1e30")
+    done = scaling.run("run", tiny, "--out", tmp_path / "out", *rate)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "its loss is not finite, and no run can use it; lower tokenizers" in last
+    assert "Traceback" not in done.stderr
+    states = json.loads(scaling.run("status", tmp_path / "out", "--json").stdout)
+    assert [state["status"] for state in states][:3] == ["finished", "failed", "failed"]
 
 
 def test_a_failure_is_said_and_tried_again(

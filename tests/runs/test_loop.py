@@ -146,6 +146,33 @@ def test_a_log_cut_short_is_repeated_from_there(
     assert heard == ["metrics.jsonl: line 2 was cut short; kept those before it"]
 
 
+def test_a_log_that_lost_lines_below_the_checkpoint_is_repeated(
+    tmp_path: Path, straight: list[tuple[int, float]]
+) -> None:
+    train(training(), tmp_path, Heard().reporter())
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:1]))
+    assert train(training(), tmp_path, Heard().reporter()) == "finished"
+    assert outcome(tmp_path) == straight
+
+
+def test_a_state_without_its_digest_does_not_push_a_sound_one_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 1e9)
+    with pytest.raises(StoppedError):
+        train(training(stop_after=6), tmp_path, Heard().reporter())
+    folder = tmp_path / "checkpoint"
+    (folder / "step-00000011.safetensors").write_bytes(b"killed before its digest")
+    (folder / "step-00000007.json").write_text("null")
+    with pytest.raises(StoppedError):
+        train(training(stop_after=8), tmp_path, Heard().reporter())
+    names = sorted(path.name for path in folder.glob("*.json"))
+    assert names == ["step-00000007.json", "step-00000008.json"]
+    assert len(list(folder.glob("*.safetensors"))) == 2
+
+
 def test_a_loss_that_is_not_finite_changes_no_weight(tmp_path: Path) -> None:
     diverging, heard = training(bad_step=0), Heard()
     before = [weight.clone() for weight in diverging.model.parameters()]

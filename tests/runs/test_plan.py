@@ -93,6 +93,13 @@ def test_where_a_pack_lies_is_no_part_of_it(tmp_path: Path) -> None:
         expand(grid(tmp_path, at.format(tmp_path / "there")))
 
 
+def test_what_is_given_twice_is_run_once(tmp_path: Path) -> None:
+    plan = expand(grid(tmp_path, "seeds=[0, 0]", "transformers.sizes=[1x1x16]"))
+    assert len(plan.transformers) == 2 * 2
+    changes = ("transformers.tokens=[]", "transformers.compute=[1e9, 1000000000.1]")
+    assert len(expand(grid(tmp_path, *changes)).transformers) == 2 * 2 * 2
+
+
 def test_compute_budgets_buy_tokens_at_the_exact_price(tmp_path: Path) -> None:
     changes = ("transformers.tokens=[]", "transformers.compute=[1e9, 1e10]")
     for job in expand(grid(tmp_path, *changes)).transformers:

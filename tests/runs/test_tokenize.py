@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,18 @@ def test_tokens_are_those_of_the_clip_alone(
             alone = tokenizer.encode(whole)[0]
         # float32 sums in another order may move a latent across a level's edge
         assert (codes[index] == alone.numpy()).mean() > 0.95
+
+
+def test_a_clip_shorter_than_a_token_keeps_its_place(
+    corpus: Corpus, tokenizer: MotionTokenizer
+) -> None:
+    short = replace(corpus.clips[1], frames=3)
+    first, none, third = encode(
+        tokenizer, corpus, [corpus.clips[0], short, corpus.clips[2]]
+    )
+    assert len(none) == 0
+    assert len(first) == corpus.clips[0].frames // 4
+    assert len(third) == corpus.clips[2].frames // 4
 
 
 def test_tokens_survive_the_disk(tmp_path: Path) -> None:

@@ -246,5 +246,5 @@ def test_a_broken_file_of_a_run_is_named(
     (tmp_path / "run" / "config.json").write_text('{"kind": "transformer"}')
     (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1}\n')
     (tmp_path / "run" / name).write_text(content)
-    with pytest.raises(ScalingError, match=f"{name} is not a JSON object; remove"):
+    with pytest.raises(ScalingError, match=f"{name} is not a JSON object; remove it"):
         scan(tmp_path)
