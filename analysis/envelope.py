@@ -2,8 +2,8 @@
 
 From every run take the evaluation with the lowest loss; along increasing compute keep
 a run only if it beats every cheaper one. What remains is the running minimum, or
-envelope, of the loss (ScaMo, arXiv 2412.14559, section 5.4; the same rule over all
-evaluations is Approach 1 of Tao et al., arXiv 2407.13623).
+envelope, of the loss (ScaMo, arXiv 2412.14559, section 5.4; compare Approach 1 of
+Tao et al., arXiv 2407.13623: the lowest loss at each of a few FLOPs budgets).
 
 Tables are those of `Records.points`. No result depends on the order of the rows.
 """

@@ -2,8 +2,8 @@
 
 A figure is a table with a caption; `scaling.analysis.drawing` draws it. Names are the
 paper's (ScaMo, arXiv 2412.14559): training curves (2), laws (3a, 3b, 7a, 7b, 7c), and
-lowest loss against codebook size (8). Axes are the paper's, so that the two can be laid
-side by side; intervals, held-out marks and residuals are added.
+lowest loss against codebook size (8). They show the paper's quantities, so that the two
+can be laid side by side; intervals, held-out marks and residuals are added.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 
 from scaling.analysis import drawing
 from scaling.analysis.axes import canvas, house_style
-from scaling.analysis.laws import FORMS, Form, Law
+from scaling.analysis.laws import FORM_OF, Form, Law
 from scaling.analysis.study import Study
 from scaling.analysis.table import Quantity, Records
 from scaling.errors import ScalingError, suggestion
@@ -168,20 +168,18 @@ def figures(
     study : Study
         The laws and the points behind them.
     only : sequence of str, optional
-        Names of the figures wanted, all by default.
+        Names of the figures wanted, such as `figure3b` or `3b`; all by default.
 
     Raises
     ------
     ScalingError
         If a name in `only` is unknown, or that figure cannot be drawn.
     """
-    for name in only or ():
-        if name not in NAMES:
-            raise ScalingError(f"no figure {name!r}; {suggestion(name, NAMES)}")
+    wanted = [_figure_name(word) for word in only or NAMES]
     made: list[Figure] = []
     missing = {}
     for name in NAMES:
-        if only and name not in only:
+        if name not in wanted:
             continue
         try:
             made.append(_make(name, records, study))
@@ -191,6 +189,13 @@ def figures(
         name, reason_text = next(iter(missing.items()))
         raise ScalingError(f"{name} cannot be drawn: {reason_text}")
     return Gallery(figures=tuple(made), missing=missing)
+
+
+def _figure_name(word: str) -> str:
+    name = "figure" + word.strip().lower().removeprefix("figure")
+    if name not in NAMES:
+        raise ScalingError(f"no figure {word!r}; {suggestion(name, NAMES)}")
+    return name
 
 
 def _make(name: str, records: Records | None, study: Study) -> Figure:
@@ -230,7 +235,7 @@ def _minima(study: Study) -> MinimaFigure:
     _need(study, "V")
     if "size" not in study.minima:
         raise ScalingError("the records hold no transformer size")
-    lowest_first = study.minima.sort_values(["L_u", "run"])
+    lowest_first = study.minima.sort_values(["L_u", "V", "run"])
     table = lowest_first.drop_duplicates(["size", "V"])
     table = table.assign(best=~table.duplicated("size"))
     sizes = _sizes(study)
@@ -248,7 +253,7 @@ def _minima(study: Study) -> MinimaFigure:
 
 
 def _law(name: str, study: Study) -> LawFigure:
-    form = next(form for form in FORMS if form.name == LAW_FIGURES[name])
+    form = FORM_OF[LAW_FIGURES[name]]
     if form.name not in study.laws:
         raise ScalingError(study.skipped.get(form.name, "the law was not fitted"))
     law = study.laws[form.name]
@@ -283,10 +288,11 @@ def _law_caption(form: Form, law: Law, study: Study) -> str:
         if form.table == "frontier"
         else "each transformer size's best codebook"
     )
-    low, high = law.x_range
+    ranges = {law.x: law.x_range, "C": study.compute_range(law.name)}
+    spans = (f"{s} from {low:.2g} to {high:.2g}" for s, (low, high) in ranges.items())
     sentences = [
         f"{law.formula()}, {study.settings['objective']} on n = {law.n} points "
-        f"({rule}), {law.x} from {low:.2g} to {high:.2g}; R2 = {law.r2:.3f}.",
+        f"({rule}), {', '.join(spans)} FLOPs; R2 = {law.r2:.3f}.",
         f"Hollow diamonds: held out ({held})." if held else "",
         "± is one standard error; shaded are the 95 % intervals of the law and of a "
         f"new run, Student t with {law.n - 2} degrees of freedom."
@@ -335,16 +341,25 @@ def save(
     folder : str or Path
         Where to; made if it is not there.
     formats : sequence of {"png", "svg", "pdf"}
-        File formats.
+        File formats; blanks around a name do not count.
 
     Returns
     -------
     list of Path
         The files written, the CSV last.
+
+    Raises
+    ------
+    ScalingError
+        If a format is unknown; nothing is written then.
     """
+    formats = list(dict.fromkeys(name.strip() for name in formats))
     for name in formats:
         if name not in FORMATS:
-            raise ScalingError(f"no format {name!r}; {suggestion(name, FORMATS)}")
+            raise ScalingError(
+                f"no format {name!r}; expected some of {', '.join(FORMATS)}: "
+                "name them with commas between"
+            )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     drawn = figure.draw().get_figure(root=True)

@@ -111,7 +111,7 @@ class Law:
         Returns
         -------
         Interval
-            Arrays of the shape of x; infinite ends are NaN where n = 2.
+            Arrays of the shape of x; the ends are NaN where n = 2.
         """
         t = _log10(x)
         line = self.slope * t + self.intercept
@@ -224,6 +224,9 @@ FORMS = (
         table="best_codebooks",
     ),
 )
+
+FORM_OF = {form.name: form for form in FORMS}
+"""The forms by the names of their laws."""
 
 
 def fit(name: str, kind: Kind, x: ArrayLike, y: ArrayLike) -> Law:

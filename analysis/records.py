@@ -6,8 +6,8 @@ is counted in `Records.dropped` or said in `Records.notes`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.analysis import reference
-from scaling.analysis.table import Quantity, Records
+from scaling.analysis.reading import read_file
+from scaling.analysis.table import Quantity, Records, blank
 from scaling.errors import ScalingError, suggestion
-from scaling.record import COLUMNS, read_metrics, scan
+from scaling.record import COLUMNS, scan
 
 NAMES = {
     "C": "flops",
     "N_nv": "non_vocab_params",
     "N_v": "vocab_params",
-    "N": "total_params",
     "D": "tokens",
     "V": "codebook_size",
     "L": "loss",
@@ -34,6 +34,7 @@ NAMES = {
 
 POSITIVE = ("flops", "non_vocab_params", "vocab_params", "tokens", "codebook_size")
 LOSSES = ("normalised_loss", "loss")
+UNUSED = "--columns is not used: run stores and scamo have names of their own"
 
 Mask = NDArray[np.bool_]
 
@@ -50,7 +51,9 @@ def read(
         or the one word `scamo`, the built-in reference study.
     columns : mapping, optional
         Column of the files for a symbol or a name of the record, such as
-        ``{"C": "compute", "N_nv": "params"}``. Run stores need none.
+        ``{"C": "compute", "N_nv": "params"}``. A column so named takes the place of
+        one that has the record's name, and an explicit ``L`` that of the normalised
+        loss. Run stores need none.
 
     Returns
     -------
@@ -61,28 +64,37 @@ def read(
     ------
     ScalingError
         If a source is missing, empty or of no known kind, lacks a column that every
-        law needs (compute and loss), or holds values that no law can use.
+        law needs (compute and loss), or holds values that no law can use; if
+        `columns` has unknown keys, or names a column or a quantity twice.
     """
     if not sources:
         raise ScalingError("no records given; pass a run store, a CSV file, or scamo")
     words = [str(source) for source in sources]
+    columns = columns or {}
+    renamed = _renamed(columns)
     if words == ["scamo"]:
-        return reference.records()
+        records = reference.records()
+        return replace(records, notes=(UNUSED, *records.notes)) if columns else records
     if "scamo" in words:
         raise ScalingError(
             "scamo is fitted alone: its sizes are FLOPs per token, not parameters; "
             "leave it out, or write ./scamo if you mean a folder"
         )
     notes: list[str] = []
-    tables = {word: _read_source(Path(word), columns or {}, notes) for word in words}
-    frame = pd.concat(tables, names=["source", "row"])
+    tables = {}
+    for word in words:
+        tables[word] = _read_source(Path(word), columns, renamed, notes)
+    if columns and all(Path(word).is_dir() for word in words):
+        notes.append(UNUSED)
+    everything = pd.concat(tables, names=["source", "row"])
     loss = _common_loss(tables, notes)
     quantities = _quantities(tables, loss, notes)
-    frame, dropped = _drop_diverged(frame, loss)
+    everything = _tell_sources_apart(everything, notes)
+    frame, dropped = _drop_diverged(everything, loss)
     _refuse_unusable(frame, [quantity.column for quantity in quantities.values()])
-    _note_unfinished(frame, notes)
+    _note_status(everything, frame, notes)
     return Records(
-        frame=_tell_sources_apart(frame, notes).reset_index(drop=True),
+        frame=frame.reset_index(drop=True),
         quantities=quantities,
         sources=tuple(tables),
         dropped=dropped,
@@ -94,7 +106,10 @@ def read(
 
 
 def _read_source(
-    path: Path, columns: Mapping[str, str], notes: list[str]
+    path: Path,
+    columns: Mapping[str, str],
+    renamed: Mapping[str, str],
+    notes: list[str],
 ) -> pd.DataFrame:
     """Read one source as a table in the record's spelling, indexed by place."""
     if not path.exists():
@@ -107,7 +122,11 @@ def _read_source(
         lines = table.groupby("run").cumcount() + 1
         table.index = pd.Index(table["run"] + " line " + lines.astype(str))
     else:
-        table = _rename(_read_file(path, notes), path, columns)
+        table = read_file(path, notes)
+        for key, column in columns.items():
+            if column not in table:
+                raise ScalingError(_missing(table, path, column, key))
+        table = _rename(table, path, renamed, notes)
         table.index = pd.RangeIndex(1, len(table) + 1)
     _require(table, path)
     return _name_runs(_to_numbers(table, path), path, notes)
@@ -130,73 +149,12 @@ def _read_store(folder: Path, notes: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows).dropna(axis="columns", how="all")
 
 
-def _read_file(path: Path, notes: list[str]) -> pd.DataFrame:
-    readers = {".csv": _read_csv, ".parquet": _read_parquet}
-    if path.suffix in readers:
-        table = readers[path.suffix](path)
-    elif path.suffix in (".jsonl", ".ndjson"):
-        table = _read_jsonl(path, notes)
-    else:
-        raise ScalingError(
-            f"{path} is of no known kind; expected a run store, or a file that ends in "
-            ".csv, .parquet or .jsonl"
-        )
-    if table.empty:
-        raise ScalingError(
-            f"{path} is empty; expected a header and one row per evaluation"
-        )
-    return table
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ScalingError(
-            f"{path} is not a CSV table: {str(error).strip()}; "
-            "expected UTF-8 text, a header, and as many fields in every row"
-        ) from error
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except ImportError as error:
-        raise ScalingError(
-            f"reading {path} needs pyarrow, which is not installed; "
-            "pip install pyarrow, or save the table as CSV"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ScalingError(
-            f"{path} is not a Parquet table: {error}; write it again, or save it as CSV"
-        ) from error
-
-
-def _read_jsonl(path: Path, notes: list[str]) -> pd.DataFrame:
-    metrics = read_metrics(path)
-    rows: list[dict[str, Any]] = list(metrics.rows)
-    if metrics.torn_line is not None:
-        # Other programs leave out the last newline, which is no sign of a torn line.
-        try:
-            rows.append(dict(json.loads(path.read_bytes()[metrics.valid_bytes :])))
-        except (TypeError, ValueError):
-            notes.append(
-                f"{path}: line {metrics.torn_line} is cut short; kept the {len(rows)} "
-                "before it"
-            )
-    return pd.DataFrame(rows)
-
-
 # --- Columns ------------------------------------------------------------------------
 
 
-def _rename(
-    table: pd.DataFrame, path: Path, columns: Mapping[str, str]
-) -> pd.DataFrame:
-    """Give the mapped columns the record's names."""
-    renamed = {}
+def _renamed(columns: Mapping[str, str]) -> dict[str, str]:
+    """Give the record's name for each column that is mapped, refusing what clashes."""
+    renamed: dict[str, str] = {}
     for key, column in columns.items():
         name = NAMES.get(key, key)
         if name not in COLUMNS:
@@ -204,11 +162,36 @@ def _rename(
                 f"--columns {key}={column}: the record knows no {key!r}; "
                 f"{suggestion(key, [*NAMES, *COLUMNS])}"
             )
-        if column not in table:
-            raise ScalingError(_missing(table, path, column, key))
+        if column in renamed:
+            raise ScalingError(
+                f"--columns gives the column {column!r} to both {renamed[column]} and "
+                f"{name}; expected one name for each column: leave one of them out"
+            )
+        if name in renamed.values():
+            other = next(c for c, taken in renamed.items() if taken == name)
+            raise ScalingError(
+                f"--columns gives {name} both {other!r} and {column!r}; expected one "
+                "column for each name: leave one of them out"
+            )
         renamed[column] = name
-    clashing = [name for name in renamed.values() if name not in renamed]
-    return table.drop(columns=clashing, errors="ignore").rename(columns=renamed)
+    return renamed
+
+
+def _rename(
+    table: pd.DataFrame, path: Path, renamed: Mapping[str, str], notes: list[str]
+) -> pd.DataFrame:
+    """Give the mapped columns the record's names; they win over what has them."""
+    for column, name in renamed.items():
+        # The normalised loss would be preferred to the loss that was asked for.
+        normalised = name == "loss" and "normalised_loss" not in renamed.values()
+        for old in (name, "normalised_loss") if normalised else (name,):
+            if old in table and old not in renamed:
+                table = table.drop(columns=old)
+                notes.append(
+                    f"{path}: its column {old!r} is left out, since --columns gives "
+                    f"{name} the column {column!r}"
+                )
+    return table.rename(columns=dict(renamed))
 
 
 def _require(table: pd.DataFrame, path: Path) -> None:
@@ -245,8 +228,16 @@ def _to_numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
 def _name_runs(table: pd.DataFrame, path: Path, notes: list[str]) -> pd.DataFrame:
     """Tell runs apart where the table has no column `run`."""
     if "run" in table:
+        nameless = table.index[blank(table["run"])]
+        if len(nameless):
+            raise ScalingError(
+                f"run is empty in {_place(nameless[0])} of {path}; expected the name "
+                "of the row's run: fill it in, or remove the column"
+            )
         return table.assign(run=table["run"].astype(str))
-    size = [name for name in ("size", "non_vocab_params") if name in table][:1]
+    size = [name for name in ("size", "non_vocab_params") if name in table]
+    if "size" in table and not blank(table["size"]).any():
+        size = ["size"]
     marks = [*size, *(name for name in ("codebook_size", "seed") if name in table)]
     if not set(marks) - {"seed"}:
         notes.append(f"{path} has no column 'run': each row counts as a run of its own")
@@ -262,7 +253,9 @@ def _name_runs(table: pd.DataFrame, path: Path, notes: list[str]) -> pd.DataFram
     )
 
 
-def _mark(value: object) -> str:
+def _mark(value: Any) -> str:
+    if pd.isna(value):
+        return "-"
     return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
@@ -272,7 +265,7 @@ def _common_loss(tables: Mapping[str, pd.DataFrame], notes: list[str]) -> str:
         if all(name in table for table in tables.values()):
             if name == "loss":
                 notes.append(
-                    "normalised_loss is absent: L_u stands for loss, which is not "
+                    "L_u stands for loss, not for normalised_loss: it is not "
                     "comparable between codebooks"
                 )
             return name
@@ -308,11 +301,20 @@ def _drop_diverged(
     """Leave out the evaluations in which a run had diverged, and count them."""
     if "status" not in frame:
         return frame, {}
-    diverged = frame["status"].astype(str).str.contains("diverged", case=False)
-    lost = diverged & ~np.isfinite(frame[loss])
+    lost = _diverged(frame) & ~np.isfinite(frame[loss])
     if not lost.any():
         return frame, {}
-    return frame[~lost], {f"{loss} not finite in a diverged run": int(lost.sum())}
+    reason = f"{loss} not finite in a diverged run"
+    if lost.all():
+        raise ScalingError(
+            f"no evaluation is left: {reason} in all {len(frame)} rows; expected at "
+            "least one before a run diverged: add runs"
+        )
+    return frame[~lost], {reason: int(lost.sum())}
+
+
+def _diverged(frame: pd.DataFrame) -> pd.Series[bool]:
+    return frame["status"].astype(str).str.contains("diverged", case=False)
 
 
 def _refuse_unusable(frame: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -347,12 +349,30 @@ def _place(row: object) -> str:
     return row if isinstance(row, str) else f"row {row}"
 
 
-def _note_unfinished(frame: pd.DataFrame, notes: list[str]) -> None:
-    if "status" not in frame:
+def _note_status(
+    everything: pd.DataFrame, kept: pd.DataFrame, notes: list[str]
+) -> None:
+    """Count the runs that did not finish but of which evaluations are kept."""
+    if "status" not in kept:
         return
-    runs = frame.loc[frame["status"] == "unfinished", "run"].nunique()
-    if runs:
-        notes.append(f"runs not finished, whose best evaluation so far counts: {runs}")
+    # Where rows differ in status, those that diverged may all have been dropped.
+    diverged = set(everything.loc[_diverged(everything), "run"]) & set(kept["run"])
+    others = kept.loc[~kept["run"].isin(diverged) & ~blank(kept["status"])]
+    runs_of = (
+        others.groupby("status")["run"].nunique().drop("finished", errors="ignore")
+    )
+    if "unfinished" in runs_of:
+        notes.append(
+            "runs not finished, whose best evaluation so far counts: "
+            f"{runs_of.pop('unfinished')}"
+        )
+    if diverged:
+        notes.append(
+            "runs that diverged, whose best evaluation before that counts: "
+            f"{len(diverged)}"
+        )
+    for status, runs in runs_of.items():
+        notes.append(f"runs of status {status!r}, whose best evaluation counts: {runs}")
 
 
 def _tell_sources_apart(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:

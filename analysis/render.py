@@ -5,14 +5,16 @@ A good state is written quietly, a bad one in capitals, so that it shows without
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 from scaling.analysis.laws import FORMS, Law
 from scaling.analysis.study import Comparison, Study
 
 WIDTH = 100
-UNITS = {"C": " FLOPs"}
+GLUED = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 
 
 def summary(study: Study) -> str:
@@ -21,11 +23,11 @@ def summary(study: Study) -> str:
     Returns
     -------
     str
-        Lines of at most 100 columns, with a newline at the end.
+        Lines of at most 100 columns, without a newline at the end.
     """
     lines = [
         *_heading(study),
-        *_table(_law_rows(study), right=(2, 3)),
+        *_laws(study),
         *_holdout(study),
         *_section("Warnings", _warnings(study)),
         *_section("Not fitted", (f"{k}: {why}" for k, why in study.skipped.items())),
@@ -33,33 +35,44 @@ def summary(study: Study) -> str:
         *_section("Rows dropped", (f"{n}: {why}" for why, n in study.dropped.items())),
         *_section("Notes", study.notes),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _heading(study: Study) -> Iterator[str]:
     bad = [law.name for law in study.laws.values() if law.status != "good"]
     state = f"DOUBTFUL: {', '.join(bad)}" if bad else "no law is in doubt"
-    yield from textwrap.wrap(f"Laws of {', '.join(study.sources)}", WIDTH)
-    yield (
+    yield from _wrap(f"Laws of {', '.join(study.sources)}")
+    yield from _wrap(
         f"{study.evaluations} evaluations of {len(study.minima)} runs, "
         f"{len(study.frontier)} runs on the envelope; data {study.data_hash}"
     )
-    yield f"{study.settings['selection']}; {study.settings['objective']}"
-    yield state
-    yield ""
+    yield from _wrap(f"{study.settings['selection']}; {study.settings['objective']}")
+    yield state if study.laws else "NO LAW COULD BE FITTED"
 
 
-def _law_rows(study: Study) -> Iterator[tuple[str, ...]]:
-    yield "law", "formula, ± standard error", "R2", "n", "stands on"
+def _laws(study: Study) -> Iterator[str]:
+    rows = [("law", "formula, ± standard error", "R2", "n", "stands on")]
     for form in FORMS:
         if form.name in study.laws:
             law = study.laws[form.name]
-            yield law.name, law.formula(), f"{law.r2:.3f}", f"{law.n}", _range(law)
+            cells = law.formula(), f"{law.r2:.3f}", f"{law.n}", _ranges(law, study)
+            rows.append((law.name, *cells))
+    if study.laws:
+        yield ""
+        yield from _table(rows, right=(2, 3))
 
 
-def _range(law: Law) -> str:
-    low, high = (f"{end:.1e}".replace("e+", "e") for end in law.x_range)
-    return f"{law.x} {low} to {high}{UNITS.get(law.x, '')}"
+def _ranges(law: Law, study: Study) -> str:
+    """Give the range of compute, below that of x where x is another quantity."""
+    compute = _range("C", study.compute_range(law.name), " FLOPs")
+    return compute if law.x == "C" else f"{_range(law.x, law.x_range)};\n{compute}"
+
+
+def _range(symbol: str, ends: tuple[float, float], unit: str = "") -> str:
+    if math.isnan(ends[0]):
+        return f"{symbol} not known"
+    low, high = (f"{end:.1e}".replace("e+", "e") for end in ends)
+    return f"{symbol} {low} to {high}{unit}"
 
 
 def _holdout(study: Study) -> Iterator[str]:
@@ -98,8 +111,8 @@ def _published(comparisons: Sequence[Comparison]) -> Iterator[str]:
         fitted = f"{row.slope:.5f}, {row.intercept:.5f}"
         verdict = "agrees" if row.agrees else "DIFFERS"
         rows.append((row.equation, row.law, printed, fitted, verdict))
-    for line, comparison in zip(_table(rows), (None, *comparisons), strict=True):
-        yield line
+    for lines, comparison in zip(_aligned(rows), (None, *comparisons), strict=True):
+        yield from lines
         if comparison is not None:
             yield from _wrap(comparison.note, indent=10)
 
@@ -115,7 +128,7 @@ def _section(title: str, items: Iterable[str]) -> Iterator[str]:
         yield from rest
 
 
-def _wrap(text: str, indent: int) -> list[str]:
+def _wrap(text: str, indent: int = 0) -> list[str]:
     return textwrap.wrap(
         text,
         WIDTH,
@@ -125,13 +138,36 @@ def _wrap(text: str, indent: int) -> list[str]:
     )
 
 
-def _table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> Iterator[str]:
-    """Align the columns of a table; `right` lists those aligned to the right."""
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+def _table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> Iterator[str]:
+    """Write a table; `right` lists the columns aligned to the right."""
+    for lines in _aligned(rows, right):
+        yield from lines
+
+
+def _aligned(
+    rows: Sequence[Sequence[str]], right: Sequence[int] = ()
+) -> Iterator[list[str]]:
+    """Give each row's lines: several where a cell has them, or is too wide for one."""
+    widths = [
+        max(len(line) for cell in column for line in cell.split("\n"))
+        for column in zip(*rows, strict=True)
+    ]
+    widest = widths.index(max(widths))
+    widths[widest] -= max(0, sum(widths) + 2 * len(widths) - WIDTH)
     for row in rows:
-        cells = (
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        yield ("  " + "  ".join(cells)).rstrip()
+        cells = [_fold(*pair) for pair in zip(row, widths, strict=True)]
+        lines = []
+        for line in zip_longest(*cells, fillvalue=""):
+            aligned = (
+                part.rjust(width) if column in right else part.ljust(width)
+                for column, (part, width) in enumerate(zip(line, widths, strict=True))
+            )
+            lines.append(("  " + "  ".join(aligned)).rstrip())
+        yield lines
+
+
+def _fold(cell: str, width: int) -> list[str]:
+    """Break a cell into lines, but not between a value and its error."""
+    lines = cell.replace(" ± ", GLUED).split("\n")
+    folded = [part for line in lines for part in textwrap.wrap(line, width) or [""]]
+    return [part.replace(GLUED, " ± ") for part in folded]

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from scaling.analysis.envelope import best_codebooks, best_evaluations, envelope
-from scaling.analysis.laws import FORMS, Form, Law, fit_form
+from scaling.analysis.laws import FORM_OF, FORMS, Form, Law, fit_form
 from scaling.analysis.laws import fit as fit_law
 from scaling.analysis.table import PublishedLaw, Quantity, Records
 from scaling.errors import ScalingError
@@ -93,7 +93,7 @@ class Study:
     quantities: Mapping[str, Quantity]
     """Column and axis label of each symbol."""
     laws: Mapping[str, Law]
-    """The laws by name."""
+    """The laws by name; none where the records allow none, see `require_laws`."""
     skipped: Mapping[str, str]
     """The laws that could not be fitted, and why."""
     minima: pd.DataFrame
@@ -122,6 +122,27 @@ class Study:
         threshold = math.inf if self.holdout is None else self.holdout.compute
         return _held_out(table, threshold)
 
+    def compute_range(self, name: str) -> tuple[float, float]:
+        """Give the least and the most compute of the points behind a law, in FLOPs.
+
+        Held-out points, and those of unknown compute, do not count; NaN where none is.
+        """
+        table = self.table(FORM_OF[name])
+        compute = table["C"][~self.held_out(table)]
+        return float(compute.min()), float(compute.max())
+
+    def require_laws(self) -> None:
+        """Refuse a study without laws, for those who came for them.
+
+        Raises
+        ------
+        ScalingError
+            If not one law could be fitted.
+        """
+        if not self.laws:
+            reason = self.skipped.get("L_u(C)", "the study holds no points")
+            raise ScalingError(f"no law can be fitted: {reason}")
+
     def to_dict(self) -> dict[str, Any]:
         """Give the study as JSON holds it, with full precision."""
         quantities = {s: _without_symbol(q) for s, q in self.quantities.items()}
@@ -132,7 +153,7 @@ class Study:
             "evaluations": self.evaluations,
             "settings": dict(self.settings),
             "quantities": quantities,
-            "laws": {name: law.to_dict() for name, law in self.laws.items()},
+            "laws": {name: self._law_to_dict(law) for name, law in self.laws.items()},
             "skipped": dict(self.skipped),
             "holdout": None if self.holdout is None else asdict(self.holdout),
             "dropped": dict(self.dropped),
@@ -142,6 +163,10 @@ class Study:
             "best_codebooks": _to_rows(self.best_codebooks),
             "minima": _to_rows(self.minima),
         }
+
+    def _law_to_dict(self, law: Law) -> dict[str, Any]:
+        ends = [_plain(end) for end in self.compute_range(law.name)]
+        return {**law.to_dict(), "compute_range": ends}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Study:
@@ -158,7 +183,7 @@ class Study:
                 "fit the records again with this version"
             )
         try:
-            return cls(
+            study = cls(
                 sources=tuple(fields["sources"]),
                 data_hash=fields["data_hash"],
                 evaluations=fields["evaluations"],
@@ -177,11 +202,23 @@ class Study:
                 best_codebooks=_to_table(fields["best_codebooks"]),
                 minima=_to_table(fields["minima"]),
             )
-        except KeyError as error:
+            study._check_shape()
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            lack = "has no field" if isinstance(error, KeyError) else "is misshapen:"
             raise ScalingError(
-                f"the study has no field {error}; expected a file that "
+                f"the study {lack} {error}; expected a file that "
                 "`scaling fit --out` wrote: fit the records again"
             ) from error
+        return study
+
+    def _check_shape(self) -> None:
+        """Use what the figures and the text use, so that a wrong shape shows here."""
+        self.to_dict()
+        self.minima[["run", "C", "L_u"]]
+        for law in self.laws.values():
+            points = self.table(FORM_OF[law.name])
+            law.residuals(points[law.x], points[law.y])
+            self.quantities[law.x], self.quantities[law.y]
 
     def save(self, path: str | Path) -> None:
         """Write the study as JSON; a file already there survives any failure."""
@@ -219,7 +256,7 @@ class Study:
 
 
 def fit(records: Records, holdout: float | None = None) -> Study:
-    """Derive the laws of a set of records.
+    """Derive the laws of a set of records; those that cannot be are in `skipped`.
 
     Parameters
     ----------
@@ -233,7 +270,7 @@ def fit(records: Records, holdout: float | None = None) -> Study:
     Raises
     ------
     ScalingError
-        If not one law can be fitted, or the holdout leaves or takes no point.
+        If the holdout cannot be, or leaves or takes no point of the frontier.
     """
     points = records.points()
     minima = best_evaluations(points)
@@ -252,8 +289,6 @@ def fit(records: Records, holdout: float | None = None) -> Study:
         laws[form.name] = law
         if held.any():
             errors[form.name] = held_out_error(law, table[held])
-    if not laws:
-        raise ScalingError(f"no law can be fitted: {skipped['L_u(C)']}")
     return Study(
         sources=records.sources,
         data_hash=records.data_hash,
@@ -283,7 +318,7 @@ def held_out_error(law: Law, points: pd.DataFrame) -> HeldOutError:
 
 def compare(printed: PublishedLaw, tables: Mapping[str, pd.DataFrame]) -> Comparison:
     """Lay a printed law beside ours, on all points whether held out or not."""
-    form = next(form for form in FORMS if form.name == printed.law)
+    form = FORM_OF[printed.law]
     if printed.points:
         x, y = zip(*printed.points, strict=True)
         law = fit_law(form.name, form.kind, x, y)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -80,20 +81,31 @@ class Records:
         Returns
         -------
         DataFrame
-            Columns `run`, `size` (where known) and those of `SYMBOLS` that the
-            records hold, the latter as float64.
+            Columns `run`, `size` (as named, or else made from `N_nv`, or else empty;
+            absent where no row has any) and those of `SYMBOLS` that the records
+            hold, the latter as float64.
         """
         points = self.frame[["run"]].astype(str)
-        if "size" in self.frame:
-            points["size"] = self.frame["size"].astype(str)
-        elif "N_nv" in self.quantities:
-            counts = self.frame[self.quantities["N_nv"].column]
-            points["size"] = counts.map(size_names(counts.unique()))
+        sizes = self._sizes()
+        if sizes is not None:
+            points["size"] = sizes
         for symbol in SYMBOLS:
             if symbol in self.quantities:
                 column = self.quantities[symbol].column
                 points[symbol] = self.frame[column].astype("float64")
         return points.reset_index(drop=True)
+
+    def _sizes(self) -> pd.Series[str] | None:
+        made = None
+        if "N_nv" in self.quantities:
+            counts = self.frame[self.quantities["N_nv"].column]
+            made = counts.map(size_names(counts.unique()))
+        if "size" not in self.frame:
+            return made
+        named = self.frame["size"]
+        if blank(named).all():
+            return made
+        return named.astype(str).mask(blank(named), "" if made is None else made)
 
     @property
     def data_hash(self) -> str:
@@ -108,6 +120,15 @@ class Records:
             else:
                 digest.update("\n".join(column).encode())
         return digest.hexdigest()[:16]
+
+
+def blank(cells: pd.Series[Any]) -> pd.Series[bool]:
+    """Mark the cells that are missing, or nothing but blanks.
+
+    >>> blank(pd.Series(["44M", None, " "])).tolist()
+    [False, True, True]
+    """
+    return cells.isna() | (cells.astype(str).str.strip() == "")
 
 
 def size_names(counts: Iterable[float]) -> dict[float, str]:

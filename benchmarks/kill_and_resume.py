@@ -40,7 +40,8 @@ def finished(out: Path) -> dict[Path, int]:
 
 def kill_once(command: list[str], after: float, chance: random.Random) -> str:
     """Start the study, kill one of its processes and then the launcher."""
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as launcher:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, **quiet) as launcher:
         time.sleep(after)
         if launcher.poll() is not None:
             return "it had ended before"
@@ -50,6 +51,11 @@ def kill_once(command: list[str], after: float, chance: random.Random) -> str:
         time.sleep(chance.uniform(0, 2))
         launcher.kill()
         return "launcher" if victim == launcher.pid else "a worker, then the launcher"
+
+
+def run(command: list[str]) -> None:
+    """Run the study to its end."""
+    subprocess.run(command, check=True, capture_output=True)
 
 
 @click.command()
@@ -65,7 +71,7 @@ def main(grid: Path, kills: int, seed: int, straight: Path | None) -> None:
     command = [sys.executable, "-m", "scaling", "run", str(grid), "--out"]
     if straight is None:
         straight = folder / "straight"
-        subprocess.run([*command, str(straight)], check=True, stderr=subprocess.DEVNULL)
+        run([*command, str(straight)])
     jobs = len(list(straight.glob("*/result.json")))
     out, repeated = folder / "killed", 0
     for number in range(1, kills + 1):
@@ -78,7 +84,7 @@ def main(grid: Path, kills: int, seed: int, straight: Path | None) -> None:
             f"kill {number}: after {after:.0f} s, {victim}; {len(now)} of {jobs} done"
         )
     before = finished(out)
-    subprocess.run([*command, str(out)], check=True, stderr=subprocess.DEVNULL)
+    run([*command, str(out)])
     repeated += sum(finished(out)[path] != ended for path, ended in before.items())
     same = (out / "runs.csv").read_bytes() == (straight / "runs.csv").read_bytes()
     click.echo(f"runs.csv equal byte for byte: {same}; jobs repeated: {repeated}")

@@ -151,11 +151,13 @@ def plan_table(plan: Plan, out: Path, seconds: Mapping[str, float], slots: int) 
 def duration(seconds: float) -> str:
     """Say a time as a person would.
 
-    >>> duration(42), duration(200), duration(9000)
-    ('42 s', '3 min', '2.5 h')
+    >>> duration(42), duration(200), duration(9000), duration(1e6)
+    ('42 s', '3 min', '2.5 h', '12 days')
     """
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:,.0f} days"

@@ -272,6 +272,7 @@ def fit(
     from scaling.analysis.study import fit as fit_laws
 
     study = fit_laws(read(sources, _columns(columns)), holdout=holdout)
+    study.require_laws()
     if out:
         study.save(out)
     if as_json:
@@ -347,7 +348,7 @@ def _records_and_study(
     from scaling.analysis.study import Study
     from scaling.analysis.study import fit as fit_laws
 
-    if len(sources) == 1 and sources[0].endswith(".json"):
+    if len(sources) == 1 and sources[0].lower().endswith(".json"):
         if columns or holdout is not None:
             raise click.UsageError(
                 "--columns and --holdout belong to a fit; "

@@ -1,6 +1,7 @@
 """Figures at their real size: what they show, and that it can be read and redone."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from scaling.errors import ScalingError
 
 @pytest.fixture(scope="module")
 def galleries(small, small_study, scamo, table, tmp_path_factory):
-    """Make the figures of two studies, of losses alone, and of two runs."""
+    """Make the figures of two studies, of losses alone, of two runs, and of one."""
     path = tmp_path_factory.mktemp("bare") / "bare.csv"
     pd.DataFrame(
         {"flops": np.geomspace(1e10, 5e10, 5), "loss": [5, 4, 3, 2.1, 1]}
@@ -27,7 +28,11 @@ def galleries(small, small_study, scamo, table, tmp_path_factory):
     last = table[table["codebook_size"] == 64].drop_duplicates("run", keep="last")
     last[:2].to_csv(path.with_name("tiny.csv"), index=False)
     tiny = read([path.with_name("tiny.csv")])
+    last = table[table["run"] == "w16-v64"]
+    last.to_csv(path.with_name("lone.csv"), index=False)
+    lone = read([path.with_name("lone.csv")])
     return {
+        "lone": figures(lone, fit(lone)),
         "small": figures(small, small_study),
         "scamo": figures(scamo, fit(scamo, holdout=1e18)),
         "bare": figures(bare, fit(bare)),
@@ -38,6 +43,7 @@ def galleries(small, small_study, scamo, table, tmp_path_factory):
 ALL_FIGURES = [
     *((study, name) for study in ("small", "scamo") for name in NAMES),
     ("bare", "figure3b"),
+    *(("lone", name) for name in ("figure2", "figure8")),
     *(("tiny", name) for name in ("figure2", "figure3a", "figure8")),
 ]
 
@@ -193,6 +199,31 @@ def test_what_the_data_does_not_allow_has_a_reason(galleries):
     assert gallery.missing["figure7b"].startswith("needs N_nv,")
 
 
+def test_one_run_gives_the_figures_that_need_no_law(galleries):
+    gallery = galleries["lone"]
+    assert [figure.name for figure in gallery.figures] == ["figure2", "figure8"]
+    assert gallery.missing["figure3b"].startswith("L_u(C) has 1 point; a line needs")
+
+
+def test_the_caption_says_the_compute_of_every_law(galleries):
+    figure = find(galleries, "scamo", "figure3a")
+    low, high = figure.law.x_range
+    expected = f"N_nv from {low:.2g} to {high:.2g}, C from 3.5e+14 to "
+    assert expected in figure.caption
+    caption = find(galleries, "scamo", "figure3b").caption
+    assert caption.count("C from ") == 1
+    assert " FLOPs; R2" in caption
+
+
+def test_of_equal_losses_the_smaller_codebook_is_ringed(small_study):
+    rows = [("b", 64.0, "S"), ("a", 256.0, "S")]
+    tied = pd.DataFrame(rows, columns=["run", "V", "size"])
+    tied = tied.assign(C=1e9, L_u=-1.0, N_nv=1e4)
+    study = replace(small_study, minima=tied)
+    table = figures(None, study, only=["figure8"]).figures[0].to_frame()
+    assert table[table["best"]]["V"].tolist() == [64]
+
+
 def test_laws_alone_give_all_but_the_training_curves(scamo_study, tmp_path):
     scamo_study.save(tmp_path / "laws.json")
     gallery = figures(None, Study.load(tmp_path / "laws.json"))
@@ -206,7 +237,7 @@ def test_laws_alone_give_all_but_the_training_curves(scamo_study, tmp_path):
 
 
 def test_only_some_figures(small, small_study):
-    made = figures(small, small_study, only=["figure8", "figure2"]).figures
+    made = figures(small, small_study, only=["8", "figure2"]).figures
     assert [figure.name for figure in made] == ["figure2", "figure8"]
 
 
@@ -214,6 +245,7 @@ def test_only_some_figures(small, small_study):
     ("only", "message"),
     [
         ("figure9", "no figure 'figure9'; did you mean 'figure"),
+        ("3c", "no figure '3c'; did you mean 'figure"),
         ("figure2", "figure2 cannot be drawn: training curves need the records"),
     ],
 )
@@ -241,6 +273,14 @@ def test_files_are_the_same_bytes_every_time(galleries, name, formats, tmp_path)
 
 def test_an_unknown_format_is_refused(galleries, tmp_path):
     figure = find(galleries, "small", "figure8")
-    with pytest.raises(ScalingError, match="no format 'jpg'; "):
-        save(figure, tmp_path, formats=["jpg"])
+    message = "no format 'jpg'; expected some of png, svg, pdf: name them with commas"
+    with pytest.raises(ScalingError, match=message):
+        save(figure, tmp_path, formats=["png", " jpg"])
     assert not list(tmp_path.iterdir())
+
+
+def test_blanks_around_formats_do_not_count(galleries, tmp_path):
+    figure = find(galleries, "small", "figure8")
+    paths = save(figure, tmp_path, formats=["svg", " svg", "png "])
+    names = ["figure8.svg", "figure8.png", "figure8.csv"]
+    assert [path.name for path in paths] == names

@@ -3,7 +3,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from pandas.testing import assert_frame_equal
 
 from scaling.analysis.records import read
 from scaling.analysis.study import fit
@@ -83,41 +82,6 @@ def test_an_empty_folder_is_refused(tmp_path):
         read([tmp_path])
 
 
-def test_csv_and_jsonl_give_the_same_records(table, tmp_path):
-    table.to_csv(tmp_path / "t.csv", index=False)
-    table.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
-    from_csv, from_jsonl = read([tmp_path / "t.csv"]), read([tmp_path / "t.jsonl"])
-    assert_frame_equal(from_csv.points(), from_jsonl.points())
-    assert from_csv.data_hash == from_jsonl.data_hash
-
-
-def test_parquet_is_read_or_its_reader_is_named(table, tmp_path):
-    path = tmp_path / "t.parquet"
-    try:
-        table.to_parquet(path)
-    except ImportError:
-        path.write_bytes(b"PAR1")
-        with pytest.raises(ScalingError, match=r"needs pyarrow.*pip install pyarrow"):
-            read([path])
-    else:
-        assert len(read([path]).frame) == len(table)
-
-
-def test_jsonl_without_a_last_newline_is_whole(tmp_path):
-    path = csv(
-        tmp_path, '{"flops": 1e9, "loss": 2}\n{"flops": 2e9, "loss": 1}', "t.jsonl"
-    )
-    assert len(read([path]).frame) == 2
-    assert not any("cut short" in note for note in read([path]).notes)
-
-
-def test_jsonl_cut_short_is_kept_up_to_there(tmp_path):
-    path = csv(tmp_path, '{"flops": 1e9, "loss": 2}\n{"flops": 2e9, "lo', "t.jsonl")
-    records = read([path])
-    assert len(records.frame) == 1
-    assert f"{path}: line 2 is cut short; kept the 1 before it" in records.notes
-
-
 def test_several_sources_are_one_table(table, tmp_path):
     half = len(table) // 2
     table[:half].to_csv(tmp_path / "a.csv", index=False)
@@ -148,30 +112,6 @@ def test_runs_of_one_name_in_two_sources_are_two_runs(tmp_path):
 def test_sources_that_cannot_be(sources, message):
     with pytest.raises(ScalingError, match=message):
         read(sources)
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("t.csv", "", "t.csv is empty; expected a header and one row per evaluation"),
-        ("t.csv", "flops,loss\n", "t.csv is empty; expected a header"),
-        (
-            "t.csv",
-            "flops,loss\n1,2\n1,2,3\n",
-            "t.csv is not a CSV table: .*as many fiel",
-        ),
-        ("t.jsonl", "", "t.jsonl is empty"),
-        ("t.jsonl", "x\n{}\n", "t.jsonl:1 is not a JSON object"),
-        (
-            "t.txt",
-            "flops,loss\n1,2\n",
-            "t.txt is of no known kind; expected a run store",
-        ),
-    ],
-)
-def test_files_that_cannot_be(tmp_path, name, text, message):
-    with pytest.raises(ScalingError, match=message):
-        read([csv(tmp_path, text, name)])
 
 
 # --- Columns ------------------------------------------------------------------------
@@ -214,10 +154,68 @@ def test_columns_that_cannot_be(tmp_path, columns, message):
         read([csv(tmp_path, "flops,loss\n1,2\n")], columns)
 
 
+def test_an_explicit_loss_wins_over_the_normalised_loss(tmp_path):
+    path = csv(tmp_path, "flops,normalised_loss,val_loss\n1e9,-1,2\n2e9,-2,1\n")
+    records = read([path], {"L": "val_loss"})
+    assert records.quantities["L_u"].column == "loss"
+    assert records.points()["L_u"].tolist() == [2, 1]
+    assert (
+        f"{path}: its column 'normalised_loss' is left out, since --columns gives loss "
+        "the column 'val_loss'"
+    ) in records.notes
+    both = read([path], {"L": "val_loss", "L_u": "normalised_loss"})
+    assert both.points()["L_u"].tolist() == [-1, -2]
+
+
+def test_a_mapped_column_takes_the_place_of_one_of_that_name(tmp_path):
+    path = csv(tmp_path, "flops,compute,loss\n1,1e9,2\n2,2e9,1\n")
+    records = read([path], {"C": "compute"})
+    assert records.points()["C"].tolist() == [1e9, 2e9]
+    assert (
+        f"{path}: its column 'flops' is left out, since --columns gives flops the "
+        "column 'compute'"
+    ) in records.notes
+
+
+def test_columns_can_change_places(tmp_path):
+    path = csv(tmp_path, "loss,flops\n1e9,2\n2e9,1\n")
+    records = read([path], {"C": "loss", "L": "flops"})
+    assert records.points()["C"].tolist() == [1e9, 2e9]
+    assert not any("left out" in note for note in records.notes)
+
+
+def test_columns_that_no_source_needs_are_said(store):
+    unused = "--columns is not used: run stores and scamo have names of their own"
+    for source in (store, "scamo"):
+        assert unused in read([source], {"C": "compute"}).notes
+        assert unused not in read([source]).notes
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (
+            {"N_nv": "a", "non_vocab_params": "b"},
+            "gives non_vocab_params both 'a' and 'b'; expected one .*: leave one",
+        ),
+        ({"C": "a", "flops": "b"}, "gives flops both 'a' and 'b'"),
+        (
+            {"N_nv": "a", "N_v": "a"},
+            "the column 'a' to both non_vocab_params and vocab_params; expected one",
+        ),
+        ({"N": "a"}, "the record knows no 'N'; "),
+    ],
+)
+def test_columns_that_clash_are_refused(tmp_path, columns, message):
+    path = csv(tmp_path, "flops,loss,a,b\n1,2,3,4\n")
+    with pytest.raises(ScalingError, match=message):
+        read([path], columns)
+
+
 def test_without_normalised_loss_the_loss_stands_in_and_this_is_said(tmp_path):
     records = read([csv(tmp_path, "run,flops,loss\na,1e9,2\nb,1e10,1\n")])
     assert records.quantities["L_u"].label == "Test loss L (nats per token)"
-    assert records.notes[0].startswith("normalised_loss is absent: L_u stands for loss")
+    assert records.notes[0].startswith("L_u stands for loss, not for normalised_loss")
 
 
 def test_sources_without_a_common_loss_are_refused(tmp_path):
@@ -298,6 +296,71 @@ def test_evaluations_of_diverged_runs_are_dropped_and_counted(tmp_path):
     records = read([csv(tmp_path, text)])
     assert records.dropped == {"loss not finite in a diverged run": 1}
     assert len(records.frame) == 2
+
+
+def test_runs_that_did_not_finish_are_counted_by_status(tmp_path):
+    rows = (
+        "run,flops,loss,status",
+        "a,1e9,2,finished",
+        "b,1e9,2,diverged",
+        "c,1e9,3,",
+        "c,2e9,nan,diverged",
+        "d,1e9,nan,diverged",
+        "e,1e9,2,unfinished",
+        "f,1e9,2,failed",
+    )
+    notes = read([csv(tmp_path, "\n".join(rows))]).notes
+    assert [note for note in notes if note.startswith("runs ")] == [
+        "runs not finished, whose best evaluation so far counts: 1",
+        "runs that diverged, whose best evaluation before that counts: 2",
+        "runs of status 'failed', whose best evaluation counts: 1",
+    ]
+
+
+def test_if_all_evaluations_diverged_there_is_nothing_to_fit(tmp_path):
+    path = csv(tmp_path, "run,flops,loss,status\na,1e9,nan,diverged\n")
+    with pytest.raises(ScalingError, match="no evaluation is left: loss not finite"):
+        read([path])
+
+
+# --- Names --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", ["", "  "])
+def test_an_empty_run_is_refused_with_its_row(tmp_path, cell):
+    path = csv(tmp_path, f"run,flops,loss\na,1e9,2\n{cell},2e9,1\n")
+    with pytest.raises(ScalingError, match=r"run is empty in row 2 of \S+; expected"):
+        read([path])
+
+
+def test_an_empty_size_is_named_after_its_parameters(tmp_path):
+    text = "run,size,non_vocab_params,flops,loss\na,S,12e3,1e9,2\nb,,41e3,2e9,1\n"
+    records = read([csv(tmp_path, text)])
+    assert records.points()["size"].tolist() == ["S", "41k"]
+    assert len(records.data_hash) == 16
+
+
+def test_an_empty_size_without_parameters_stays_empty(tmp_path):
+    records = read([csv(tmp_path, "run,size,flops,loss\na,S,1e9,2\nb,,2e9,1\n")])
+    assert records.points()["size"].tolist() == ["S", ""]
+    assert fit(records).laws["L_u(C)"].n == 2
+
+
+def test_a_source_without_sizes_beside_one_with_them(tmp_path):
+    a = csv(tmp_path, "run,size,non_vocab_params,flops,loss\na,S,12e3,1e9,2\n", "a.csv")
+    b = csv(tmp_path, "run,non_vocab_params,flops,loss\nb,41e3,2e9,1\n", "b.csv")
+    assert read([a, b]).points()["size"].tolist() == ["S", "41k"]
+
+
+def test_a_column_of_empty_sizes_is_none(tmp_path):
+    records = read([csv(tmp_path, "run,size,flops,loss\na,,1e9,2\nb,,2e9,1\n")])
+    assert "size" not in records.points()
+
+
+def test_runs_without_names_and_some_without_sizes_stay_apart(tmp_path):
+    rows = ("size,non_vocab_params,flops,loss", "S,12e3,1e9,2", ",41e3,2e9,1")
+    records = read([csv(tmp_path, "\n".join((*rows, ",55e3,3e9,1")))])
+    assert records.frame["run"].tolist() == ["S/12000", "-/41000", "-/55000"]
 
 
 def test_quantities_are_float64(small):

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 import os
 
 import pytest
@@ -51,9 +52,40 @@ def test_laws_whose_columns_are_missing_are_skipped_with_the_reason(table, tmp_p
     assert study.skipped["N_v(N_nv)"].startswith("needs N_v,")
 
 
-def test_one_run_is_too_few(table, tmp_path):
+def test_one_run_is_too_few_for_a_law_but_not_for_a_study(table, tmp_path, small_study):
+    study = fit(rows(table[table["run"] == "w16-v64"], tmp_path))
+    assert study.laws == {}
+    assert list(study.skipped) == ["L_u(C)", "N_nv(C)", "N_v(C)", "D(C)", "N_v(N_nv)"]
+    assert len(study.minima) == len(study.frontier) == 1
     with pytest.raises(ScalingError, match=r"no law can be fitted: L_u\(C\) has 1 poi"):
-        fit(rows(table[table["run"] == "w16-v64"], tmp_path))
+        study.require_laws()
+    small_study.require_laws()
+    study.save(tmp_path / "laws.json")
+    assert Study.load(tmp_path / "laws.json").skipped == study.skipped
+
+
+# --- Compute ------------------------------------------------------------------------
+
+
+def test_every_law_says_the_compute_that_it_stands_on(small_study):
+    for name in ("L_u(C)", "N_nv(C)", "N_v(C)", "D(C)"):
+        assert small_study.compute_range(name) == small_study.laws[name].x_range
+    best = small_study.best_codebooks
+    fitted = best[best["C"] < small_study.holdout.compute]
+    assert len(fitted) == len(best) - 1
+    expected = (fitted["C"].min(), fitted["C"].max())
+    assert small_study.compute_range("N_v(N_nv)") == expected
+    laws = small_study.to_dict()["laws"]
+    assert laws["N_v(N_nv)"]["compute_range"] == pytest.approx(expected)
+
+
+def test_points_of_unknown_compute_do_not_hide_the_others(scamo_study):
+    best = scamo_study.best_codebooks
+    best = best.assign(C=best["C"].mask(best.index == 0))
+    study = dataclasses.replace(scamo_study, best_codebooks=best)
+    assert study.compute_range("N_v(N_nv)") == (best["C"][1:].min(), best["C"].max())
+    unknown = dataclasses.replace(study, best_codebooks=best.assign(C=math.nan))
+    assert unknown.to_dict()["laws"]["N_v(N_nv)"]["compute_range"] == [None, None]
 
 
 # --- Hold-out -----------------------------------------------------------------------
@@ -145,6 +177,37 @@ def test_a_file_that_is_no_study_is_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ScalingError, match=message):
         Study.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"quantities": []}, "the study is misshapen: "),
+        ({"laws": 3}, "the study is misshapen: "),
+        ({"notes": None}, "the study is misshapen: "),
+        ({"minima": "none"}, "the study (is misshapen:|has no field) "),
+        ({"minima": []}, "the study has no field "),
+        ({"frontier": [{"C": "much"}]}, "the study is misshapen: "),
+        ({"best_codebooks": []}, "the study has no field "),
+        ({"quantities": {}}, "the study has no field 'C'"),
+        ({"published": [{"equation": "Eq. 1"}]}, "the study is misshapen: "),
+        ({"holdout": {"compute": 1}}, "the study has no field 'errors'"),
+    ],
+)
+def test_a_study_of_another_shape_is_refused(small_study, tmp_path, change, message):
+    path = tmp_path / "laws.json"
+    path.write_text(json.dumps(small_study.to_dict() | change))
+    with pytest.raises(ScalingError, match=rf"laws.json: {message}.*; expected a file"):
+        Study.load(path)
+
+
+@pytest.mark.parametrize("change", [{"slope": "steep"}, {"x_range": 3}, {"name": "f"}])
+def test_a_law_of_another_shape_is_refused(small_study, tmp_path, change):
+    fields = small_study.to_dict()
+    fields["laws"]["L_u(C)"] |= change
+    (tmp_path / "laws.json").write_text(json.dumps(fields))
+    with pytest.raises(ScalingError, match=r"laws.json: the study .*; expected a file"):
+        Study.load(tmp_path / "laws.json")
 
 
 def test_a_missing_file_is_refused(tmp_path):

@@ -151,6 +151,15 @@ def test_the_stack_is_shown_on_demand(tmp_path: Path, scaling: CommandLine) -> N
     assert "Traceback" in done.stderr
 
 
+def test_the_readme_shows_what_the_commands_print(scaling: CommandLine) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    blocks = re.findall(r"```console\n\$ scaling (.*?)\n(.*?)```", readme, re.DOTALL)
+    assert len(blocks) == 2
+    for arguments, shown in blocks:
+        printed = scaling.run(*arguments.split()).stdout.splitlines()
+        assert set(shown.splitlines()) - {"..."} <= set(printed)
+
+
 @pytest.mark.parametrize("name", sorted(main.commands))
 def test_every_command_has_an_example_and_every_option_help(name: str) -> None:
     command = main.commands[name]

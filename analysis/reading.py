@@ -1,0 +1,125 @@
+"""One file as a table: CSV, Parquet or JSONL, refused where a reader would guess."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from scaling.errors import ScalingError
+
+
+def read_file(path: Path, notes: list[str]) -> pd.DataFrame:
+    """Read a table as its file spells it.
+
+    Parameters
+    ----------
+    path : Path
+        A file that ends in .csv, .parquet, .jsonl or .ndjson, in either case.
+    notes : list of str
+        Receives a sentence if the last line of a JSONL file is cut short.
+
+    Raises
+    ------
+    ScalingError
+        If the file is of another kind, empty, or no sound table.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        table = _read_csv(path)
+    elif suffix == ".parquet":
+        table = _read_parquet(path)
+    elif suffix in (".jsonl", ".ndjson"):
+        table = _read_jsonl(path, notes)
+    else:
+        raise ScalingError(
+            f"{path} is of no known kind; expected a run store, or a file that ends in "
+            ".csv, .parquet or .jsonl"
+        )
+    if table.empty:
+        raise ScalingError(
+            f"{path} is empty; expected a header and one row per evaluation"
+        )
+    return table
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        with warnings.catch_warnings():
+            # Fields beyond the header are dropped with no more than this warning.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            header = pd.read_csv(
+                path, header=None, nrows=1, dtype=str, keep_default_na=False
+            )
+            _refuse_twice(header.iloc[0], path)
+            # By default a row longer than the header shifts all columns by one.
+            return pd.read_csv(path, index_col=False)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except pd.errors.ParserWarning as warning:
+        raise ScalingError(
+            f"{path} has rows with more fields than its header; expected as many in "
+            "every row: name all columns in the header, or remove the fields beyond it"
+        ) from warning
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ScalingError(
+            f"{path} is not a CSV table: {str(error).strip()}; "
+            "expected UTF-8 text, a header, and as many fields in every row"
+        ) from error
+
+
+def _refuse_twice(names: Iterable[object], path: Path) -> None:
+    """Refuse two columns of one name; columns without a name are nobody's."""
+    listed = [str(name) for name in names if name != ""]
+    twice = sorted({name for name in listed if listed.count(name) > 1})
+    if twice:
+        raise ScalingError(
+            f"{path} has more than one column {', '.join(map(repr, twice))}; expected "
+            "each name once: rename or remove all but one"
+        )
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(path)
+    except ImportError as error:
+        raise ScalingError(
+            f"reading {path} needs pyarrow, which is not installed; "
+            "pip install pyarrow, or save the table as CSV"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ScalingError(
+            f"{path} is not a Parquet table: {error}; write it again, or save it as CSV"
+        ) from error
+    _refuse_twice(table.columns, path)
+    return table
+
+
+def _read_jsonl(path: Path, notes: list[str]) -> pd.DataFrame:
+    """Read one object per line; blank lines are none, and the last may be cut short."""
+    rows: list[dict[str, Any]] = []
+    lines = path.read_bytes().rstrip().splitlines()
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+            if number == len(lines):
+                notes.append(
+                    f"{path}: line {number} is cut short; kept the {len(rows)} before "
+                    "it"
+                )
+                break
+        if not isinstance(row, dict):
+            raise ScalingError(
+                f"{path}:{number} is not a JSON object: {line[:40]!r}; expected one "
+                "per line: correct that line or remove it"
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,128 @@
+"""Files as tables: what is read, and what is refused rather than guessed."""
+
+import pytest
+from pandas.testing import assert_frame_equal
+
+from scaling.analysis.records import read
+from scaling.errors import ScalingError
+
+
+def write(folder, text, name="runs.csv"):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_csv_and_jsonl_give_the_same_records(table, tmp_path):
+    table.to_csv(tmp_path / "t.csv", index=False)
+    table.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
+    from_csv, from_jsonl = read([tmp_path / "t.csv"]), read([tmp_path / "t.jsonl"])
+    assert_frame_equal(from_csv.points(), from_jsonl.points())
+    assert from_csv.data_hash == from_jsonl.data_hash
+
+
+def test_parquet_is_read_or_its_reader_is_named(table, tmp_path):
+    path = tmp_path / "t.parquet"
+    try:
+        table.to_parquet(path)
+    except ImportError:
+        path.write_bytes(b"PAR1")
+        with pytest.raises(ScalingError, match=r"needs pyarrow.*pip install pyarrow"):
+            read([path])
+    else:
+        assert len(read([path]).frame) == len(table)
+
+
+def test_jsonl_without_a_last_newline_is_whole(tmp_path):
+    path = write(
+        tmp_path, '{"flops": 1e9, "loss": 2}\n{"flops": 2e9, "loss": 1}', "t.jsonl"
+    )
+    assert len(read([path]).frame) == 2
+    assert not any("cut short" in note for note in read([path]).notes)
+
+
+def test_jsonl_cut_short_is_kept_up_to_there(tmp_path):
+    path = write(tmp_path, '{"flops": 1e9, "loss": 2}\n{"flops": 2e9, "lo', "t.jsonl")
+    records = read([path])
+    assert len(records.frame) == 1
+    assert f"{path}: line 2 is cut short; kept the 1 before it" in records.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.csv", "", "t.csv is empty; expected a header and one row per evaluation"),
+        ("t.csv", "flops,loss\n", "t.csv is empty; expected a header"),
+        (
+            "t.csv",
+            "flops,loss\n1,2\n1,2,3\n",
+            "t.csv is not a CSV table: .*as many fiel",
+        ),
+        ("t.jsonl", "", "t.jsonl is empty"),
+        ("t.jsonl", "x\n{}\n", "t.jsonl:1 is not a JSON object"),
+        (
+            "t.txt",
+            "flops,loss\n1,2\n",
+            "t.txt is of no known kind; expected a run store",
+        ),
+    ],
+)
+def test_files_that_cannot_be(tmp_path, name, text, message):
+    with pytest.raises(ScalingError, match=message):
+        read([write(tmp_path, text, name)])
+
+
+# --- CSV ----------------------------------------------------------------------------
+
+
+def test_a_comma_at_the_end_of_every_row_shifts_nothing(tmp_path):
+    text = "flops,normalised_loss,seconds,x\n1e15,5,3,7,\n1e16,4,3,7,\n"
+    points = read([write(tmp_path, text)]).points()
+    assert points["C"].tolist() == [1e15, 1e16]
+    assert points["L_u"].tolist() == [5, 4]
+
+
+@pytest.mark.parametrize("rows", ["1e15,5,9\n1e16,4,9\n", "1e15,5,9\n1e16,4\n"])
+def test_fields_beyond_the_header_are_refused(tmp_path, rows):
+    message = r"runs.csv has rows with more fields than its header; .*: name all col"
+    with pytest.raises(ScalingError, match=message):
+        read([write(tmp_path, f"flops,loss\n{rows}")])
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    message = "more than one column 'flops'; expected each name once: rename or remove"
+    with pytest.raises(ScalingError, match=message):
+        read([write(tmp_path, "flops,loss,flops\n1e9,2,3e9\n")])
+
+
+def test_columns_without_a_name_do_not_matter(tmp_path):
+    assert len(read([write(tmp_path, ",flops,loss,\n0,1e9,2,\n")]).frame) == 1
+
+
+# --- Kinds --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("runs.CSV", "flops,loss\n1e9,2\n"),
+        ("runs.JsonL", '{"flops": 1e9, "loss": 2}\n'),
+    ],
+)
+def test_endings_count_in_either_case(tmp_path, name, text):
+    assert len(read([write(tmp_path, text, name)]).frame) == 1
+
+
+@pytest.mark.parametrize("end", ["\n", "\n\n", "\n \n\n"])
+def test_blank_lines_in_jsonl_are_no_rows(tmp_path, end):
+    text = '{"flops": 1e9, "loss": 2}\n\n{"flops": 2e9, "loss": 1}' + end
+    records = read([write(tmp_path, text, "t.jsonl")])
+    assert len(records.frame) == 2
+    assert not any("cut short" in note for note in records.notes)
+
+
+@pytest.mark.parametrize("line", ["5", '[["flops", 1]]'])
+def test_a_last_line_that_is_no_object_is_refused(tmp_path, line):
+    path = write(tmp_path, '{"flops": 1e9, "loss": 2}\n' + line, "t.jsonl")
+    with pytest.raises(ScalingError, match=r"t\.jsonl:2 is not a JSON object"):
+        read([path])
