@@ -15,4 +15,6 @@ assert "scaling.models" not in sys.modules and "scaling.runs" not in sys.modules
 
 
 def test_importing_analysis_needs_no_torch_and_changes_no_settings():
-    subprocess.run([sys.executable, "-c", CODE], check=True)
+    command = [sys.executable, "-c", CODE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
