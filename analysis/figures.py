@@ -8,11 +8,12 @@ can be laid side by side; intervals, held-out marks and residuals are added.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -41,108 +42,78 @@ DEFINITIONS = {
 }
 
 
-class Figure(Protocol):
-    """What every figure has."""
-
-    @property
-    def name(self) -> str:
-        """Name of its files."""
-
-    @property
-    def caption(self) -> str:
-        """What it shows, in sentences, with method, n and interval."""
-
-    def to_frame(self) -> pd.DataFrame:
-        """Give the table behind the figure: what is drawn, and nothing else."""
-
-    def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw on the axes given, or on a figure of its own."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class LawFigure:
-    """A law over its points, with intervals and residuals."""
+class Figure(ABC):
+    """A table, and how it is drawn."""
 
     name: str
     """Name of its files."""
     caption: str
-    """What it shows."""
-    law: Law
-    """The law drawn."""
+    """What it shows, in sentences, with method, n and interval."""
     table: pd.DataFrame
-    """Its points: `held_out`, the law there and its intervals, and `residual`."""
+    """What is drawn, and nothing else."""
     quantities: Mapping[str, Quantity]
     """Axis labels."""
     sizes: tuple[str, ...]
     """All sizes of the study, smallest first: a size's colour is its place here."""
 
     def to_frame(self) -> pd.DataFrame:
-        """Give the points with the law, its 95 % intervals and the residuals there."""
+        """Give the table behind the figure."""
         return self.table.copy()
 
     def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw the law; the residual panel only on a figure of its own."""
+        """Draw on the axes given, or on a figure of its own."""
         with house_style():
-            below = None
-            if ax is None:
-                ax, below = canvas(4.6, ratios=(3.2, 1))
-            drawing.draw_law(
-                ax, below, self.law, self.table, self.quantities, self.sizes
-            )
-        return ax
+            return self._draw(ax)
+
+    @abstractmethod
+    def _draw(self, ax: Axes | None) -> Axes:
+        """Draw in the style that is set."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class CurvesFigure:
-    """Loss against compute along every run."""
+class LawFigure(Figure):
+    """A law over its points, with intervals; residuals on a figure of its own.
 
-    name: str
-    """Name of its files."""
-    caption: str
-    """What it shows."""
-    table: pd.DataFrame
-    """One row per evaluation; `on_envelope` marks the points of the laws."""
-    quantities: Mapping[str, Quantity]
-    """Axis labels."""
-    sizes: tuple[str, ...]
-    """All sizes of the study, smallest first."""
+    The table holds `held_out`, the law at each point and its intervals, and `residual`.
+    """
 
-    def to_frame(self) -> pd.DataFrame:
-        """Give the evaluations drawn."""
-        return self.table.copy()
+    law: Law
+    """The law drawn."""
 
-    def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw one line per run, coloured by codebook size."""
-        with house_style():
-            ax = ax or canvas(4.4)[0]
-            drawing.draw_curves(ax, self.table, self.quantities, self.sizes)
+    def _draw(self, ax: Axes | None) -> Axes:
+        below = None
+        if ax is None:
+            ax, below = canvas(4.6, ratios=(3.2, 1))
+        drawing.draw_law(ax, below, self.law, self.table, self.quantities, self.sizes)
         return ax
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class MinimaFigure:
-    """Lowest loss against codebook size, one line per transformer size."""
+class CurvesFigure(Figure):
+    """Loss against compute, one line per run, coloured by codebook size.
 
-    name: str
-    """Name of its files."""
-    caption: str
-    """What it shows."""
-    table: pd.DataFrame
-    """One row per size and codebook; `best` marks each size's best codebook."""
-    quantities: Mapping[str, Quantity]
-    """Axis labels."""
-    sizes: tuple[str, ...]
-    """All sizes of the study, smallest first."""
+    One row per evaluation; `on_envelope` marks the points of the laws.
+    """
 
-    def to_frame(self) -> pd.DataFrame:
-        """Give the minima drawn."""
-        return self.table.copy()
+    __slots__ = ()
 
-    def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw one line per size, coloured by size."""
-        with house_style():
-            ax = ax or canvas(4.0)[0]
-            drawing.draw_minima(ax, self.table, self.quantities, self.sizes)
+    def _draw(self, ax: Axes | None) -> Axes:
+        ax = ax or canvas(4.4)[0]
+        drawing.draw_curves(ax, self.table, self.quantities, self.sizes)
+        return ax
+
+
+class MinimaFigure(Figure):
+    """Lowest loss against codebook size, one line per transformer size.
+
+    One row per size and codebook; `best` marks each size's best codebook.
+    """
+
+    __slots__ = ()
+
+    def _draw(self, ax: Axes | None) -> Axes:
+        ax = ax or canvas(4.0)[0]
+        drawing.draw_minima(ax, self.table, self.quantities, self.sizes)
         return ax
 
 

@@ -35,7 +35,6 @@ class FSQ(nn.Module):
     def __init__(self, levels: Sequence[int]) -> None:
         super().__init__()
         check_levels(levels)
-        self.levels = tuple(levels)
         self.codebook_size = codebook_size(levels)
         L = torch.tensor(levels, dtype=torch.float32)
         even = (L % 2 == 0).float()

@@ -1,4 +1,4 @@
-"""Levels of finite scalar quantisation, and the codebook sizes that they give."""
+"""The tokenizer's arithmetic: FSQ levels, codebook sizes, frames per token."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ LEVELS: dict[int, tuple[int, ...]] = {
 }
 """Levels by nominal codebook size (ScaMo, supplementary Table 6)."""
 
+
+HALVINGS = 2
+"""Times that the tokenizer's encoder halves the number of frames."""
+
+DOWNSAMPLING: int = 2**HALVINGS
+"""Frames per token."""
 
 MOST_LEVELS = 1000
 """Levels of a channel above which the bound's margin reaches the next level."""
@@ -84,3 +90,12 @@ def check_levels(levels: Sequence[int]) -> None:
             f"levels {list(levels)} must each be at most {MOST_LEVELS}; "
             "split a channel in two"
         )
+
+
+def whole_tokens(frames: int) -> int:
+    """Cut a number of frames to whole tokens.
+
+    >>> whole_tokens(47)
+    44
+    """
+    return frames - frames % DOWNSAMPLING

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 
 from scaling.errors import ScalingError
 from scaling.models.fsq import FSQ
-
-DOWNSAMPLING = 4
-"""Frames per token."""
+from scaling.models.levels import HALVINGS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +67,7 @@ def _encoder(config: TokenizerConfig) -> nn.Sequential:
         nn.Conv1d(config.num_features, width, 3, padding=1),
         nn.ReLU(),
     ]
-    for _ in range(2):
+    for _ in range(HALVINGS):
         layers += [
             nn.Conv1d(width, width, 4, stride=2, padding=1),
             _residual_blocks(width, config.depth),
@@ -80,7 +78,7 @@ def _encoder(config: TokenizerConfig) -> nn.Sequential:
 def _decoder(config: TokenizerConfig) -> nn.Sequential:
     width = config.width
     layers: list[nn.Module] = [nn.Conv1d(width, width, 3, padding=1), nn.ReLU()]
-    for _ in range(2):
+    for _ in range(HALVINGS):
         layers += [
             _residual_blocks(width, config.depth),
             nn.Upsample(scale_factor=2, mode="nearest"),
@@ -146,12 +144,3 @@ class MotionTokenizer(nn.Module):
         hidden = self.project_out(codes).transpose(1, 2)
         motion: Tensor = self.decoder(hidden).transpose(1, 2)
         return motion
-
-
-def whole_tokens(frames: int) -> int:
-    """Cut a number of frames to whole tokens.
-
-    >>> whole_tokens(47)
-    44
-    """
-    return frames - frames % DOWNSAMPLING

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TextIO
 
+from scaling.models.flops import non_vocab_params, vocab_params
 from scaling.runs.calibrate import makespan
-from scaling.runs.plan import Plan, planned_run
+from scaling.runs.plan import Plan
+
+CLEAR = "\r\x1b[K"
+"""Moves a terminal to the start of the line and clears it."""
 
 BAR = 24
 """Characters of the bar."""
@@ -46,12 +49,7 @@ class Board:
         self.stream = stream
         self.start = self.drawn = time.monotonic()
         self.inherited: dict[str, float] = {}
-        self.running: set[str] = set()
         self.terminal = stream.isatty()
-
-    def started(self, folder: str) -> None:
-        """Take note that a job runs."""
-        self.running.add(folder)
 
     def progress(self, folder: str, done: int, total: int) -> None:
         """Take note of a job's steps; an earlier launch's are no speed of ours."""
@@ -61,31 +59,31 @@ class Board:
 
     def finished(self, folder: str, status: str) -> None:
         """Say that a job ended."""
-        self.running.discard(folder)
         self.share[folder] = 1.0
         self.done += 1
-        self._line(f"[{self.done}/{self.jobs}] {folder} {status}")
+        self.say(f"[{self.done}/{self.jobs}] {folder} {status}")
 
     def say(self, text: str) -> None:
-        """Say a sentence."""
-        self._line(text)
+        """Write a line, over the bar where there is one."""
+        self.stream.write(f"{CLEAR if self.terminal else ''}{text}\n")
+        self.stream.flush()
 
-    def tick(self) -> None:
-        """Redraw the bar, or write a plain line when it is time."""
+    def tick(self, running: int) -> None:
+        """Redraw the bar, or write a plain line, when it is time."""
         now = time.monotonic()
         if now - self.drawn < (REDRAW if self.terminal else PLAIN_EVERY):
             return
         self.drawn = now
         if self.terminal:
-            self.stream.write(f"\r\x1b[K{self._status()}")
+            self.stream.write(f"{CLEAR}{self._status(running)}")
             self.stream.flush()
         else:
-            self._line(self._status())
+            self.say(self._status(running))
 
     def close(self) -> None:
         """Clear the bar."""
         if self.terminal:
-            self.stream.write("\r\x1b[K")
+            self.stream.write(CLEAR)
             self.stream.flush()
 
     def fraction(self) -> float:
@@ -105,44 +103,44 @@ class Board:
     def _work(self, share: Mapping[str, float]) -> float:
         return sum(self.seconds.get(job, 0.0) * part for job, part in share.items())
 
-    def _status(self) -> str:
+    def _status(self, running: int) -> str:
         fraction = min(1.0, self.fraction())
         filled = round(BAR * fraction)
         bar = f"{'#' * filled}{'.' * (BAR - filled)} " if self.terminal else ""
         left = duration(self.remaining())
         return (
             f"{bar}{fraction:4.0%}  {self.done} of {self.jobs} jobs done, "
-            f"{len(self.running)} running, about {left} left"
+            f"{running} running, about {left} left"
         )
 
-    def _line(self, text: str) -> None:
-        clear = "\r\x1b[K" if self.terminal else ""
-        self.stream.write(f"{clear}{text}\n")
-        self.stream.flush()
 
+def plan_table(plan: Plan, seconds: Mapping[str, float], slots: int) -> str:
+    """Show every run of a plan before it starts, and what the whole will cost.
 
-def plan_table(plan: Plan, out: Path, seconds: Mapping[str, float], slots: int) -> str:
-    """Show every run of a plan before it starts, and what the whole will cost."""
-    runs = [planned_run(job, out) for job in plan.transformers]
-    width = max(len(planned.run) for planned in runs)
+    Parameters
+    ----------
+    plan : Plan
+        The study.
+    seconds : mapping
+        Estimated seconds of each job that is still to be done, by folder.
+    slots : int
+        Jobs at a time.
+    """
+    runs = plan.transformers
+    width = max(len(job.folder) for job in runs)
     head = ("N_nv", "N_v", "tokens", "FLOPs")
     lines = [f"{'run':<{width}}  {'  '.join(f'{name:>9}' for name in head)}  state"]
-    for planned in runs:
-        counts = (
-            planned.non_vocab_params,
-            planned.vocab_params,
-            planned.tokens,
-            planned.flops,
-        )
+    for job in runs:
+        parameters = non_vocab_params(job.architecture), vocab_params(job.architecture)
+        counts = (*parameters, job.tokens, job.flops)
         numbers = "  ".join(f"{count:>9.3g}" for count in counts)
-        state = "done" if planned.done else "to do"
-        lines.append(f"{planned.run:<{width}}  {numbers}  {state}")
-    before = len(plan.jobs) - len(runs)
+        state = "to do" if job.folder in seconds else "done"
+        lines.append(f"{job.folder:<{width}}  {numbers}  {state}")
     done = len(plan.jobs) - len(seconds)
     left = duration(makespan(plan.jobs, seconds, slots))
     lines.append(
-        f"{len(runs)} runs and {before} jobs before them (corpus, tokenizers), "
-        f"{sum(planned.flops for planned in runs):.2e} FLOPs; "
+        f"{len(runs)} runs and {len(plan.jobs) - len(runs)} jobs before them (corpus, "
+        f"tokenizers), {sum(job.flops for job in runs):.2e} FLOPs; "
         f"{done} of {len(plan.jobs)} jobs done; about {left} to go, {slots} at a time"
     )
     return "\n".join(lines)

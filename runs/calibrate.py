@@ -10,14 +10,18 @@ from pathlib import Path
 import torch
 
 from scaling.models.flops import Architecture, matmul_step, non_vocab_params
+from scaling.models.levels import DOWNSAMPLING
 from scaling.models.motion import features
 from scaling.models.sizes import size
 from scaling.models.tokenizer import MotionTokenizer, TokenizerConfig
 from scaling.models.transformer import Batch, PrefixTransformer, TransformerConfig
 from scaling.runs import kinematic
-from scaling.runs.corpora import read_sequences
+from scaling.runs.corpora import TEST_SHARE, read_sequences
 from scaling.runs.grid import CorpusSection, KinematicCorpus
 from scaling.runs.plan import CorpusJob, Job, Plan, TokenizerJob, TransformerJob
+
+STAGES = ("corpus", "tokenizer", "transformer")
+"""Kinds of jobs, in the order in which a study does them."""
 
 LARGEST_TIMED = 3_000_000
 """Parameters (N_nv) above which a step is not timed but scaled by its FLOPs."""
@@ -33,7 +37,7 @@ FRAMES_PER_SEQUENCE = 110
 
 
 def estimate(
-    plan: Plan, jobs: Iterable[Job], device: str = "cpu", threads: int = 1
+    plan: Plan, jobs: Iterable[Job], device: str, threads: int
 ) -> dict[str, float]:
     """Estimate the seconds that each job takes, by folder.
 
@@ -56,16 +60,16 @@ def estimate(
         torch.set_num_threads(before)
 
 
-def makespan(plan: Iterable[Job], seconds: Mapping[str, float], slots: int) -> float:
+def makespan(jobs: Iterable[Job], seconds: Mapping[str, float], slots: int) -> float:
     """Seconds until the last job ends, each stage packed on slots longest first.
 
     Jobs without an estimate are done already.
     """
     total = 0.0
-    jobs = [job for job in plan if job.folder in seconds]
-    for kind in ("corpus", "tokenizer", "transformer"):
+    to_do = [job for job in jobs if job.folder in seconds]
+    for kind in STAGES:
         free = [0.0] * slots
-        stage = (seconds[job.folder] for job in jobs if job.kind == kind)
+        stage = (seconds[job.folder] for job in to_do if job.kind == kind)
         for cost in sorted(stage, reverse=True):
             heapq.heappush(free, heapq.heappop(free) + cost)
         total += max(free)
@@ -90,7 +94,7 @@ class _Clock:
             return _corpus_seconds(job.section, self.frames)
         if isinstance(job, TokenizerJob):
             return self._tokenizer(job)
-        test_tokens = 0.15 * self.frames / 4
+        test_tokens = TEST_SHARE * self.frames / DOWNSAMPLING
         evaluated = job.section.evaluations * test_tokens / 3  # no backward pass
         return (job.tokens + evaluated) * self._seconds_per_token(job.architecture)
 
@@ -119,7 +123,7 @@ class _Clock:
 
 
 def _cost(job: Job) -> tuple[int, int]:
-    stage = ("corpus", "tokenizer", "transformer").index(job.kind)
+    stage = STAGES.index(job.kind)
     return stage, job.forward_flops if isinstance(job, TransformerJob) else 0
 
 
@@ -136,11 +140,12 @@ def _frames(section: CorpusSection) -> int:
 def _corpus_seconds(section: CorpusSection, frames: int) -> float:
     start = time.perf_counter()
     sample = [kinematic.sequence(index, 0).joints for index in range(4)]
-    if not isinstance(section, KinematicCorpus):  # a pack is read in no time
-        start = time.perf_counter()
+    made = time.perf_counter()
     for joints in sample:
         features(joints)
-    return (time.perf_counter() - start) * frames / sum(map(len, sample))
+    # a pack is read in no time, the built-in corpus is made first
+    begin = start if isinstance(section, KinematicCorpus) else made
+    return (time.perf_counter() - begin) * frames / sum(map(len, sample))
 
 
 def _step_flops(architecture: Architecture) -> int:

@@ -5,7 +5,6 @@ The last two are kept, so that a file that was damaged costs one interval.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from scaling.files import read_json, write_aside, write_json
+from scaling.files import digest, read_json, write_aside, write_json
 
 KEPT = 2
 
@@ -40,7 +39,7 @@ def save(
     path = folder / f"{_name(progress.step)}.safetensors"
     tensors = {**model.state_dict(prefix="model."), **_optimizer_tensors(optimizer)}
     write_aside(path, partial(_write, tensors))
-    write_json(path.with_suffix(".json"), {**asdict(progress), "sha256": _digest(path)})
+    write_json(path.with_suffix(".json"), {**asdict(progress), "sha256": digest(path)})
     sound = sorted(folder.glob("step-*.json"))[-KEPT:]
     kept = {path.stem for path in sound}
     for old in folder.glob("step-*"):
@@ -101,14 +100,9 @@ def _name(step: int) -> str:
 
 
 def _read(path: Path, sha256: str) -> dict[str, Tensor]:
-    if _digest(path) != sha256:
+    if digest(path) != sha256:
         raise ValueError("its digest does not match")
     return load_file(path)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

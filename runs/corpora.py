@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from scaling.errors import ScalingError
 from scaling.files import read_json, write_json
+from scaling.models.levels import DOWNSAMPLING
 from scaling.models.motion import NUM_FEATURES, Facing, features, mean_std
 from scaling.models.skeleton import FPS, canonical, mirror
-from scaling.models.tokenizer import DOWNSAMPLING
 from scaling.runs import kinematic
 from scaling.runs.grid import CorpusSection, KinematicCorpus, PackedCorpus
 
@@ -200,6 +200,10 @@ def _kinematic(section: KinematicCorpus) -> Iterator[_Source]:
     for index in range(section.sequences):
         made = kinematic.sequence(index, section.seed)
         yield _Source(made.name, _split(index), made.captions, made.joints)
+
+
+TEST_SHARE = 0.15
+"""Share of the built-in corpus in the test split."""
 
 
 def _split(index: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import count
 
 import numpy as np
 import torch
@@ -125,15 +124,14 @@ class Sampler:
         captions = rng.integers(0, 2**31, self.batch_size)
         return self.rows.batch(self._rows_of(step).tolist(), captions.tolist())
 
-    def steps_for(self, tokens: int) -> NDArray[np.int64]:
+    def tokens_after(self, budget: int) -> NDArray[np.int64]:
         """Tokens trained on after each step, up to the step that reaches a budget."""
-        lengths, trained, after = self.rows.lengths, 0, []
-        for step in count():
-            trained += int(lengths[self._rows_of(step)].sum())
+        lengths, trained = self.rows.lengths, 0
+        after: list[int] = []
+        while trained < budget:
+            trained += int(lengths[self._rows_of(len(after))].sum())
             after.append(trained)
-            if trained >= tokens:
-                return np.array(after)
-        raise AssertionError("unreachable")
+        return np.array(after)
 
     def _rows_of(self, step: int) -> NDArray[np.int64]:
         epoch, number = divmod(step, self.per_epoch)

@@ -6,7 +6,6 @@ into jobs. Every mistake in the file is named with its line and key.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -28,7 +27,7 @@ from pydantic import (
 
 from scaling.errors import ScalingError, suggestion
 from scaling.models.flops import PAPER_CONTEXT
-from scaling.models.levels import check_levels, levels_of
+from scaling.models.levels import DOWNSAMPLING, check_levels, levels_of
 from scaling.models.sizes import size
 
 
@@ -114,7 +113,9 @@ class Tokenizers(_Section):
 
     @field_validator("levels")
     @classmethod
-    def _are_levels(cls, levels: tuple[tuple[int, ...], ...]) -> Any:
+    def _are_levels(
+        cls, levels: tuple[tuple[int, ...], ...]
+    ) -> tuple[tuple[int, ...], ...]:
         for each in levels:
             check_levels(each)
         return levels
@@ -122,8 +123,10 @@ class Tokenizers(_Section):
     @field_validator("window")
     @classmethod
     def _whole_tokens(cls, window: int) -> int:
-        if window % 4:
-            raise ValueError(f"{window} is not a multiple of 4 frames; choose one")
+        if window % DOWNSAMPLING:
+            raise ValueError(
+                f"{window} is not a multiple of {DOWNSAMPLING} frames; choose one"
+            )
         return window
 
     @model_validator(mode="after")
@@ -188,7 +191,7 @@ class Transformers(_Section):
     @classmethod
     def _positive(cls, budgets: tuple[float, ...]) -> tuple[float, ...]:
         for budget in budgets:
-            if not (math.isfinite(budget) and budget > 0):
+            if budget <= 0:
                 raise ValueError(f"budget {budget:g} must be above 0; remove it")
         return tuple(dict.fromkeys(budgets))
 

@@ -27,6 +27,9 @@ from scaling.runs.kinematic_rig import CHANNELS, COLUMN, SIDES, Ground, pose_joi
 from scaling.runs.kinematic_script import Script, Segment, write_script
 from scaling.runs.kinematic_steps import Stance, Step, footfall, smooth
 
+VERSION = 1
+"""Raised whenever the same seed makes other motion: part of a corpus' identity."""
+
 _RAMP = 8.0  # frames in which a held pose is taken up and given up
 _FLIGHT = (0.4, 0.75)  # part of a jump's repetition that is in the air
 _SET_OFF = 0.7  # strides in which a gait reaches its speed

@@ -21,17 +21,15 @@ import torch
 from scaling import __version__
 from scaling.errors import ScalingError
 from scaling.files import ASIDE, read_json, write_json
+from scaling.record import ended, status
 from scaling.runs import worker
 from scaling.runs.board import Board
 from scaling.runs.plan import Job, Plan, TransformerJob
-from scaling.runs.store import derive_tables, locked
+from scaling.runs.store import GRID, LOCK, derive_tables, locked
 from scaling.runs.worker import Message, Place
 
 ATTEMPTS = 3
 """Times that a job is started when its process ends without a word."""
-
-LOCK, GRID = ".lock", "grid.json"
-"""Files of a run store: who works on it, and what it is the store of."""
 
 GRACE = 10.0
 """Seconds that workers have to write their state when the launcher is stopped."""
@@ -41,8 +39,6 @@ GRACE = 10.0
 class Outcome:
     """How a launch ended."""
 
-    finished: int
-    """Jobs that are done, before and in this launch."""
     diverged: tuple[str, ...]
     """Runs that ended on a loss that was not finite."""
     failed: Mapping[str, str]
@@ -104,14 +100,13 @@ def launch(plan: Plan, place: Place, slots: int, board: Board) -> Outcome:
     message = f"{place.out}: another launcher works on it; wait for it, or stop it"
     with locked(place.out / LOCK, message):
         _claim(plan, place.out)
-        done = finished(plan, place.out)
+        done = jobs_done(plan, place.out)
         state = _Launch(plan=plan, place=place, board=board, done=done)
         context = _forkserver()
         try:
             while state.running or state.ready():
                 for job in state.ready()[: slots - len(state.running)]:
                     state.running.append(_start(context, job, place))
-                    board.started(job.folder)
                 _listen(state)
         except BaseException:
             _stop(state.running)
@@ -122,11 +117,9 @@ def launch(plan: Plan, place: Place, slots: int, board: Board) -> Outcome:
     return _outcome(state)
 
 
-def finished(plan: Plan, out: Path) -> set[str]:
+def jobs_done(plan: Plan, out: Path) -> set[str]:
     """Find the jobs that need not be done again."""
-    return {
-        job.folder for job in plan.jobs if (out / job.folder / "result.json").exists()
-    }
+    return {job.folder for job in plan.jobs if ended(out / job.folder)}
 
 
 def require_own(plan: Plan, out: Path) -> None:
@@ -232,7 +225,7 @@ def _listen(state: _Launch) -> None:
             slot.messages.close()
             state.running.remove(slot)
             _ended(state, slot)
-    state.board.tick()
+    state.board.tick(len(state.running))
 
 
 def _hear(state: _Launch, slot: _Slot, message: Message) -> None:
@@ -274,15 +267,9 @@ def _stop(running: list[_Slot]) -> None:
 
 
 def _outcome(state: _Launch) -> Outcome:
-    results = {
-        folder: read_json(state.place.out / folder / "result.json")["status"]
-        for folder in sorted(state.done)
-    }
+    out, done = state.place.out, sorted(state.done)
     return Outcome(
-        finished=len(results),
-        diverged=tuple(
-            name for name, status in results.items() if status == "diverged"
-        ),
+        diverged=tuple(name for name in done if status(out / name) == "diverged"),
         failed=state.failed,
-        waiting=len(state.plan.jobs) - len(results) - len(state.failed),
+        waiting=len(state.plan.jobs) - len(done) - len(state.failed),
     )

@@ -20,7 +20,7 @@ from types import FrameType
 import torch
 from torch import Tensor, nn
 
-from scaling.record import Row
+from scaling.record import METRICS, Row
 from scaling.runs import checkpoint
 from scaling.runs.checkpoint import Progress
 from scaling.runs.store import MetricsLog
@@ -109,7 +109,7 @@ def train(training: Training, folder: Path, reporter: Reporter) -> str:
         If SIGTERM asked for it; the state is written first.
     """
     checkpoints = folder / "checkpoint"
-    log = MetricsLog(folder / "metrics.jsonl")
+    log = MetricsLog(folder / METRICS)
     if log.torn_line is not None:
         reporter.say(
             f"metrics.jsonl: line {log.torn_line} was cut short; kept those before it"

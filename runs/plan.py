@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scaling.errors import ScalingError
+from scaling.files import digest
 from scaling.models.flops import (
     CONVENTIONS,
     Architecture,
-    non_vocab_params,
     tokens_for,
     training_flops,
-    vocab_params,
 )
 from scaling.models.levels import codebook_size, nominal_codebook_size
 from scaling.models.sizes import Size, size
+from scaling.runs import kinematic
 from scaling.runs.grid import (
     CorpusSection,
     Grid,
@@ -32,9 +32,6 @@ from scaling.runs.grid import (
     Tokenizers,
     Transformers,
 )
-
-KINEMATIC_VERSION = 1
-"""Raised whenever the generator makes other motion from the same seed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -237,7 +234,7 @@ def _corpus_folder(section: CorpusSection) -> str:
         # what the folder holds determines the result, where it lies does not
         identity["path"] = [_file_hash(Path(section.path) / name) for name in PACK]
     else:
-        identity["version"] = KINEMATIC_VERSION
+        identity["version"] = kinematic.VERSION
     return f"corpus-{section.kind}-{_hash(identity)}"
 
 
@@ -247,8 +244,7 @@ PACK = ("joints.npz", "sequences.jsonl")
 
 def _file_hash(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest(path)
     except OSError as error:
         raise ScalingError(
             f"corpus.path: {path}: {error.strerror}; "
@@ -259,36 +255,6 @@ def _file_hash(path: Path) -> str:
 def _hash(identity: dict[str, Any]) -> str:
     text = json.dumps(identity, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlannedRun:
-    """One line of the printed plan."""
-
-    run: str
-    """Folder."""
-    non_vocab_params: int
-    """N_nv."""
-    vocab_params: int
-    """N_v."""
-    tokens: int
-    """D."""
-    flops: int
-    """C."""
-    done: bool
-    """Whether it is finished already."""
-
-
-def planned_run(job: TransformerJob, out: Path) -> PlannedRun:
-    """Describe a run before it starts."""
-    return PlannedRun(
-        run=job.folder,
-        non_vocab_params=non_vocab_params(job.architecture),
-        vocab_params=vocab_params(job.architecture),
-        tokens=job.tokens,
-        flops=job.flops,
-        done=(out / job.folder / "result.json").exists(),
-    )
 
 
 def describe(job: Job) -> dict[str, Any]:

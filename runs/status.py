@@ -8,7 +8,8 @@ from typing import Any
 
 from scaling.errors import ScalingError
 from scaling.files import read_json
-from scaling.record import read_metrics, status
+from scaling.record import METRICS, read_metrics, status
+from scaling.runs.store import ERROR, GRID
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,16 +57,16 @@ def read_status(out: Path) -> list[JobState]:
     ScalingError
         If the folder is no run store.
     """
-    grid = out / "grid.json"
+    grid = out / GRID
     if not grid.exists():
         raise ScalingError(
-            f"{out} holds no grid.json; name a folder that scaling run wrote"
+            f"{out} holds no {GRID}; name a folder that scaling run wrote"
         )
     return [_state(out / job) for job in read_json(grid)["jobs"]]
 
 
 def _state(folder: Path) -> JobState:
-    metrics = folder / "metrics.jsonl"
+    metrics = folder / METRICS
     rows = read_metrics(metrics).rows if metrics.exists() else ()
     last = rows[-1] if rows else {}
     return JobState(
@@ -79,6 +80,6 @@ def _state(folder: Path) -> JobState:
 def _word(folder: Path) -> str:
     if not folder.exists():
         return "waiting"
-    if (folder / "error.txt").exists():
+    if (folder / ERROR).exists():
         return "failed"
     return status(folder)

@@ -10,11 +10,14 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from scaling.errors import ScalingError
 from scaling.files import read_json, write_text
-from scaling.record import Row, read_metrics, run_folders, scan
+from scaling.record import RESULT, Row, ended, read_metrics, run_folders, scan
+
+GRID, LOCK, ERROR, RUNS = "grid.json", ".lock", "error.txt", "runs.csv"
+"""Files of a store and its folders: what it is the store of, who works on it, why a job
+failed, and the table of all runs."""
 
 
 class MetricsLog:
@@ -58,18 +61,14 @@ def locked(path: Path, message: str) -> Iterator[None]:
         With `message`, if another process holds it.
     """
     with path.open("a") as file:
-        _lock(file, message)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ScalingError(message) from None
         yield
 
 
-def _lock(file: IO[str], message: str) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ScalingError(message) from None
-
-
-def derive_tables(out: Path) -> list[Path]:
+def derive_tables(out: Path) -> None:
     """Write `runs.csv` and `tokenizers.csv` from the run folders.
 
     They are derived, never the source. `seconds` differs from launch to launch and
@@ -81,14 +80,16 @@ def derive_tables(out: Path) -> list[Path]:
         for row in scan(out)
     ]
     tokenizers = [
-        {"tokenizer": folder.name, **config["record"], **read_json(result)["metrics"]}
+        {
+            "tokenizer": folder.name,
+            **config["record"],
+            **read_json(folder / RESULT)["metrics"],
+        }
         for folder, config in run_folders(out, "tokenizer")
-        if (result := folder / "result.json").exists()
+        if ended(folder)
     ]
-    tables = {"runs.csv": runs, "tokenizers.csv": tokenizers}
-    for name, rows in tables.items():
-        write_text(out / name, _csv(rows))
-    return [out / name for name in tables]
+    write_text(out / RUNS, _csv(runs))
+    write_text(out / "tokenizers.csv", _csv(tokenizers))
 
 
 def _csv(rows: Sequence[Row]) -> str:

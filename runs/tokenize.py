@@ -19,15 +19,15 @@ from torch.nn import functional as F
 
 from scaling.errors import ScalingError
 from scaling.files import write_aside
-from scaling.models.levels import codebook_size, nominal_codebook_size
-from scaling.models.motion import mpjpe, recover
-from scaling.models.tokenizer import (
+from scaling.models.levels import (
     DOWNSAMPLING,
-    MotionTokenizer,
-    TokenizerConfig,
+    codebook_size,
+    nominal_codebook_size,
     whole_tokens,
 )
-from scaling.record import Row
+from scaling.models.motion import mpjpe, recover
+from scaling.models.tokenizer import MotionTokenizer, TokenizerConfig
+from scaling.record import METRICS, Row
 from scaling.runs.corpora import Clip, Corpus
 from scaling.runs.grid import Tokenizers
 from scaling.runs.loop import Reporter, Training, train, warmup_milestone
@@ -116,7 +116,7 @@ def run(
             f"lower tokenizers.learning_rate from {section.learning_rate:g}"
         )
     _write_tokens(folder / "tokens.npz", encode(model, corpus, corpus.clips))
-    scores = MetricsLog(folder / "metrics.jsonl").rows[-1]
+    scores = MetricsLog(folder / METRICS).rows[-1]
     metrics = {k: v for k, v in scores.items() if k not in ("step", "seconds")}
     return {"status": "finished", "metrics": metrics}
 

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scaling.models.flops import non_vocab_params, training_flops
-from scaling.models.levels import codebook_size, nominal_codebook_size
+from scaling.models.levels import (
+    DOWNSAMPLING,
+    codebook_size,
+    nominal_codebook_size,
+)
 from scaling.models.skeleton import FPS
 from scaling.models.text import CaptionEncoder, train_caption_encoder
-from scaling.models.tokenizer import DOWNSAMPLING
 from scaling.models.transformer import (
     PrefixTransformer,
     TransformerConfig,
@@ -90,7 +93,7 @@ def run(
     """Train one run to its end, evaluating along the way; return the result."""
     section = job.section
     sampler = Sampler(splits["train"], section.batch_size, job.seed)
-    tokens_after = sampler.steps_for(job.tokens)
+    tokens_after = sampler.tokens_after(job.tokens)
     steps = len(tokens_after)
     unigram = Unigram.of(splits["train"])
     epoch_tokens = int(splits["train"].lengths.sum())

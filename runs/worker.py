@@ -18,13 +18,13 @@ from typing import Literal
 
 import torch
 
-from scaling.errors import ScalingError
+from scaling.errors import ScalingError, plain
 from scaling.files import ASIDE, read_json, write_json, write_text
-from scaling.record import Row
+from scaling.record import CONFIG, RESULT, Row
 from scaling.runs import corpora, tokenize, train
 from scaling.runs.loop import Reporter, StoppedError
 from scaling.runs.plan import CorpusJob, Job, TokenizerJob, TransformerJob, describe
-from scaling.runs.store import locked
+from scaling.runs.store import ERROR, LOCK, locked
 
 TELL_EVERY = 0.2
 """Seconds between two reports of progress."""
@@ -72,10 +72,10 @@ def main(job: Job, place: Place, launcher: Connection) -> None:
     folder = place.out / job.folder
     try:
         folder.mkdir(exist_ok=True)
-        with locked(folder / ".lock", "another process works on it"):
+        with locked(folder / LOCK, "another process works on it"):
             message = _attempt(job, place, folder, launcher)
     except (OSError, ScalingError) as error:
-        message = Message("failed", _plain(error))
+        message = Message("failed", plain(error))
     launcher.send(message)
     sys.exit(message.kind == "failed")
 
@@ -87,25 +87,19 @@ def _attempt(job: Job, place: Place, folder: Path, launcher: Connection) -> Mess
     except StoppedError:
         sys.exit(STOPPED)
     except (OSError, ScalingError) as error:
-        reason = report = _plain(error)
+        reason = report = plain(error)
     except Exception as error:  # the launcher's other jobs go on
         report = traceback.format_exc()
-        reason = f"{type(error).__name__}: {error}; see {job.folder}/error.txt"
+        reason = f"{type(error).__name__}: {error}; see {job.folder}/{ERROR}"
     with suppress(OSError):  # the disk may be full
-        write_text(folder / "error.txt", report)
+        write_text(folder / ERROR, report)
     return Message("failed", reason)
-
-
-def _plain(error: OSError | ScalingError) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: " * bool(error.filename) + error.strerror
-    return str(error)
 
 
 def _do(job: Job, place: Place, folder: Path, launcher: Connection) -> str:
     for leftover in folder.rglob(f"{ASIDE}*"):
         leftover.unlink()
-    (folder / "error.txt").unlink(missing_ok=True)
+    (folder / ERROR).unlink(missing_ok=True)
 
     told = 0.0
 
@@ -120,15 +114,15 @@ def _do(job: Job, place: Place, folder: Path, launcher: Connection) -> str:
 
     reporter = Reporter(progress=progress, say=say)
     result = _dispatch(job, place, folder, reporter)
-    write_json(folder / "result.json", result)
+    write_json(folder / RESULT, result)
     return str(result["status"])
 
 
 def _dispatch(job: Job, place: Place, folder: Path, reporter: Reporter) -> Row:
     def configure(record: Row) -> None:
         record = {**record, "code_version": place.code_version}
-        _compare(folder / "config.json", record, reporter)
-        write_json(folder / "config.json", {**describe(job), "record": record})
+        _compare(folder / CONFIG, record, reporter)
+        write_json(folder / CONFIG, {**describe(job), "record": record})
 
     if isinstance(job, CorpusJob):
         configure({})

@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, ParamSpec
 import click
 
 from scaling import __version__
-from scaling.errors import ScalingError
+from scaling.errors import ScalingError, plain
+from scaling.models.flops import (
+    CONVENTIONS,
+    PAPER_CONTEXT,
+    PAPER_TEXT_WIDTH,
+    Architecture,
+)
 
 if TYPE_CHECKING:
     from scaling.analysis.study import Study
@@ -40,15 +46,10 @@ def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
-        except ScalingError as error:
+        except (OSError, ScalingError) as error:
             if os.environ.get("SCALING_TRACEBACK"):
                 raise
-            raise click.ClickException(str(error)) from None
-        except OSError as error:
-            if os.environ.get("SCALING_TRACEBACK"):
-                raise
-            where = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{where}{error.strerror or error}") from None
+            raise click.ClickException(plain(error)) from None
 
     return wrapped
 
@@ -136,7 +137,7 @@ def run(
     from scaling.runs.launch import (
         code_version,
         find_device,
-        finished,
+        jobs_done,
         launch,
         require_own,
     )
@@ -149,10 +150,10 @@ def run(
     device = find_device(device)
     slots = jobs or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
     require_own(plan, out)
-    done = finished(plan, out)
+    done = jobs_done(plan, out)
     to_do = [job for job in plan.jobs if job.folder not in done]
     seconds = estimate(plan, to_do, device, threads)
-    click.echo(plan_table(plan, out, seconds, slots), err=not dry_run)
+    click.echo(plan_table(plan, seconds, slots), err=not dry_run)
     if dry_run:
         return
     version = code_version()
@@ -163,7 +164,7 @@ def run(
         outcome = launch(plan, place, slots, board)
     except KeyboardInterrupt:
         click.echo(
-            f"stopped; {len(finished(plan, out))} of {len(plan.jobs)} jobs done; "
+            f"stopped; {len(jobs_done(plan, out))} of {len(plan.jobs)} jobs done; "
             "run the same command to go on",
             err=True,
         )
@@ -172,6 +173,8 @@ def run(
 
 
 def _close(outcome: Outcome, out: Path) -> None:
+    from scaling.runs.store import RUNS
+
     for name in outcome.diverged:
         click.echo(f"{name} diverged; its evaluations before that are kept", err=True)
     if outcome.failed:
@@ -181,7 +184,7 @@ def _close(outcome: Outcome, out: Path) -> None:
             f"{jobs} failed, so that {outcome.waiting} more could not start; "
             f"{first}: {reason}; nothing finished is lost: run the same command again"
         )
-    click.echo(out / "runs.csv")
+    click.echo(out / RUNS)
 
 
 # --- status ---
@@ -375,7 +378,7 @@ def _records_and_study(
 @click.option(
     "--n-ctx",
     type=int,
-    default=201,
+    default=PAPER_CONTEXT,
     show_default=True,
     help="Positions in a sequence, text included.",
 )
@@ -389,13 +392,13 @@ def _records_and_study(
 @click.option(
     "--text-width",
     type=int,
-    default=2048,
+    default=PAPER_TEXT_WIDTH,
     show_default=True,
     help="Width of the text states (matmul and 6nd).",
 )
 @click.option(
     "--convention",
-    type=click.Choice(["openai", "matmul", "6nd"]),
+    type=click.Choice(list(CONVENTIONS)),
     help="Only this one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -418,7 +421,6 @@ def flops(
       scaling flops --size 44M --codebook 256
       scaling flops --size 4x4x128 --codebook 1024 --convention openai --json
     """
-    from scaling.models.flops import CONVENTIONS, Architecture
     from scaling.models.sizes import size
 
     architecture = Architecture(

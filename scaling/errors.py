@@ -10,6 +10,18 @@ class ScalingError(ValueError):
     """A mistake in the input: what was wrong, what was expected, what to do."""
 
 
+def plain(error: OSError | ScalingError) -> str:
+    """Say an error in one line, with the file where there is one.
+
+    >>> plain(FileNotFoundError(2, "No such file or directory", "losses.csv"))
+    'losses.csv: No such file or directory'
+    """
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    return str(error)
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Say which known word was probably meant, or list them all.
 

@@ -6,6 +6,7 @@ leaves the earlier file as it was.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -42,6 +43,12 @@ def write_json(path: Path, content: Mapping[str, Any], indent: int = 2) -> None:
     """Replace a JSON file whole; NaN and infinity are refused."""
     text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> dict[str, Any]:

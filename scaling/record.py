@@ -24,6 +24,9 @@ from scaling.files import read_json
 
 Row = dict[str, Any]
 
+CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
+"""Files of a run's folder."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
@@ -150,18 +153,22 @@ def _parse(line: bytes) -> Row | None:
 
 def run_folders(out: Path, kind: str) -> Iterator[tuple[Path, Row]]:
     """Yield each run folder of one kind with its config, in order of name."""
-    for path in sorted(out.glob("*/config.json")):
+    for path in sorted(out.glob(f"*/{CONFIG}")):
         config = read_json(path)
         if config.get("kind") == kind:
             yield path.parent, config
 
 
+def ended(folder: Path) -> bool:
+    """Whether a job is over, so that launching again would leave it alone."""
+    return (folder / RESULT).exists()
+
+
 def status(folder: Path) -> str:
     """Say how a run ended: as its result does, or `unfinished`."""
-    result = folder / "result.json"
-    if not result.exists():
+    if not ended(folder):
         return "unfinished"
-    return str(read_json(result).get("status", "unfinished"))
+    return str(read_json(folder / RESULT).get("status", "unfinished"))
 
 
 def scan(out: Path, notes: list[str] | None = None) -> list[Row]:
@@ -181,7 +188,7 @@ def scan(out: Path, notes: list[str] | None = None) -> list[Row]:
     """
     rows: list[Row] = []
     for folder, config in run_folders(out, "transformer"):
-        path = folder / "metrics.jsonl"
+        path = folder / METRICS
         if not path.exists():
             continue
         metrics = read_metrics(path)

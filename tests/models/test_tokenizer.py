@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from scaling.errors import ScalingError
+from scaling.models.levels import DOWNSAMPLING, whole_tokens
 from scaling.models.tokenizer import (
-    DOWNSAMPLING,
     MotionTokenizer,
     TokenizerConfig,
-    whole_tokens,
 )
 
 SMALL = TokenizerConfig(levels=(8, 6, 5), num_features=7, width=12, depth=3)

@@ -26,7 +26,6 @@ class Terminal(io.StringIO):
 def test_elsewhere_lines_are_plain() -> None:
     stream = io.StringIO()
     board = Board({"a": 30.0, "b": 10.0}, done=3, slots=2, stream=stream)
-    board.started("a")
     board.progress("a", 1, 2)
     board.finished("b", "finished")
     board.say("a: something happened")
@@ -39,9 +38,8 @@ def test_a_terminal_gets_one_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board_module, "REDRAW", 0.0)
     stream = Terminal()
     board = Board({"a": 30.0}, done=0, slots=1, stream=stream)
-    board.started("a")
     board.progress("a", 1, 2)
-    board.tick()
+    board.tick(1)
     board.finished("a", "finished")
     board.close()
     drawn = stream.getvalue()

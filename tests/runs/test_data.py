@@ -100,7 +100,7 @@ def test_batches_hold_rows_of_like_length() -> None:
 
 def test_steps_reach_the_budget_with_their_last_batch() -> None:
     sampler = Sampler(made([4, 6, 8, 10] * 8), 4, seed=0)
-    after = sampler.steps_for(500)
+    after = sampler.tokens_after(500)
     counted = np.cumsum([sampler.batch(step).num_targets for step in range(len(after))])
     assert after.tolist() == counted.tolist()
     assert after[-1] >= 500 > after[-2]

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from scaling.errors import ScalingError
+from scaling.models.flops import non_vocab_params, vocab_params
 from scaling.runs.grid import Grid, load_grid
-from scaling.runs.plan import Plan, describe, expand, planned_run
+from scaling.runs.plan import Plan, describe, expand
 
 BASE = """\
 study: base
@@ -122,9 +123,8 @@ def test_openai_takes_the_nominal_codebook_and_6nd_the_real_one(tmp_path: Path) 
     assert (
         paper.forward_flops == 4 * d + 24 * L * d**2 + 2 * L * n_ctx * d + 2 * d * 256
     )
-    planned = planned_run(real, tmp_path)
-    assert planned.vocab_params == 240 * d
-    assert real.forward_flops == 2 * (planned.non_vocab_params + 240 * d)
+    assert vocab_params(real.architecture) == 240 * d
+    assert real.forward_flops == 2 * (non_vocab_params(real.architecture) + 240 * d)
 
 
 def test_a_description_names_every_setting(tmp_path: Path) -> None:
