@@ -84,6 +84,8 @@ class Law:
     """Number of points."""
     x_range: tuple[float, float]
     """Smallest and largest x it stands on."""
+    design: tuple[str, ...] = ()
+    """What the study's design may have made of it, in words."""
 
     def predict(self, x: ArrayLike) -> Array:
         """Evaluate the law at x.
@@ -147,7 +149,7 @@ class Law:
                 f"NARROW RANGE: {self.x} spans {decades:.1f} decades; "
                 "do not extrapolate from less than one"
             )
-        return tuple(found)
+        return (*found, *self.design)
 
     @property
     def status(self) -> Literal["good", "doubtful"]:

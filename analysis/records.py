@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,13 +39,13 @@ Mask = NDArray[np.bool_]
 
 
 def read(
-    sources: Sequence[str | Path], columns: Mapping[str, str] | None = None
+    sources: str | Path | Sequence[str | Path], columns: Mapping[str, str] | None = None
 ) -> Records:
     """Read and check the evaluations that a study rests on.
 
     Parameters
     ----------
-    sources : sequence of str or Path
+    sources : str or Path, or a sequence of them
         Run stores, single run folders, CSV, Parquet or JSONL files, read as one table;
         or the one word `scamo`, the built-in reference study.
     columns : mapping, optional
@@ -67,6 +66,8 @@ def read(
         law needs (compute and loss), or holds values that no law can use; if
         `columns` has unknown keys, or names a column or a quantity twice.
     """
+    if isinstance(sources, (str, Path)):
+        sources = [sources]
     if not sources:
         raise ScalingError("no records given; pass a run store, a CSV file, or scamo")
     words = [str(source) for source in sources]
@@ -235,28 +236,13 @@ def _name_runs(table: pd.DataFrame, path: Path, notes: list[str]) -> pd.DataFram
                 "of the row's run: fill it in, or remove the column"
             )
         return table.assign(run=table["run"].astype(str))
-    size = [name for name in ("size", "non_vocab_params") if name in table]
-    if "size" in table and not blank(table["size"]).any():
-        size = ["size"]
-    marks = [*size, *(name for name in ("codebook_size", "seed") if name in table)]
-    if not set(marks) - {"seed"}:
-        notes.append(f"{path} has no column 'run': each row counts as a run of its own")
-        return table.assign(run=[f"row {n}" for n in range(1, len(table) + 1)])
+    # rows of one size may be checkpoints of one run or runs of their own; taken for
+    # one run, all but the best of them would be lost to the envelope without a word
     notes.append(
-        f"{path} has no column 'run': runs are told apart by {', '.join(marks)}"
+        f"{path} has no column 'run': each row counts as a run of its own; where rows "
+        "are checkpoints, name the column that tells runs apart: --columns run=COLUMN"
     )
-    number = table.groupby(marks, sort=False, dropna=False).ngroup()
-    kinds = table[marks].drop_duplicates()
-    names = ["/".join(map(_mark, kind)) for kind in kinds.itertuples(index=False)]
-    return table.assign(
-        run=number.map(dict(zip(number[kinds.index], names, strict=True)))
-    )
-
-
-def _mark(value: Any) -> str:
-    if pd.isna(value):
-        return "-"
-    return f"{value:.15g}" if isinstance(value, float) else str(value)
+    return table.assign(run=[f"row {n}" for n in range(1, len(table) + 1)])
 
 
 def _common_loss(tables: Mapping[str, pd.DataFrame], notes: list[str]) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scaling.analysis.design import warnings_of
 from scaling.analysis.envelope import best_codebooks, best_evaluations, envelope
 from scaling.analysis.laws import FORM_OF, FORMS, Form, Law, fit_form
 from scaling.analysis.laws import fit as fit_law
@@ -283,10 +284,11 @@ def fit(records: Records, holdout: float | None = None) -> Study:
         try:
             _require(form, records)
             law = fit_form(form, table[~held])
+            design = warnings_of(form, points, minima, table[~held])
         except ScalingError as reason:
             skipped[form.name] = str(reason)
             continue
-        laws[form.name] = law
+        laws[form.name] = replace(law, design=design)
         if held.any():
             errors[form.name] = held_out_error(law, table[held])
     return Study(
@@ -301,7 +303,7 @@ def fit(records: Records, holdout: float | None = None) -> Study:
         best_codebooks=tables["best_codebooks"],
         holdout=None if holdout is None else Holdout(compute=threshold, errors=errors),
         dropped=records.dropped,
-        notes=(*records.notes, *_unbracketed(minima, tables["best_codebooks"])),
+        notes=records.notes,
         published=tuple(compare(law, tables) for law in records.published),
     )
 
@@ -345,23 +347,6 @@ def _same_digits(value: float, printed: str) -> bool:
 def _codebooks(minima: pd.DataFrame) -> pd.DataFrame:
     known = {"size", "N_nv", "N_v"} <= set(minima.columns)
     return best_codebooks(minima) if known else minima.head(0)
-
-
-def _unbracketed(minima: pd.DataFrame, best: pd.DataFrame) -> list[str]:
-    """Name the sizes whose best codebook is the smallest or largest they tried."""
-    if "V" not in minima or best.empty:
-        return []
-    tried = minima.groupby("size")["V"].agg(["min", "max"]).loc[best["size"]]
-    V = best["V"].to_numpy()
-    sizes = best["size"][
-        (tried["min"].to_numpy() == V) | (tried["max"].to_numpy() == V)
-    ]
-    if sizes.empty:
-        return []
-    return [
-        f"The best codebook of {', '.join(sizes)} is the smallest or the largest that "
-        "was tried: the true best may lie beyond it, and N_v(N_nv) rests on it."
-    ]
 
 
 def _require(form: Form, records: Records) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PositiveFloat,
@@ -31,6 +33,19 @@ from scaling.models.levels import DOWNSAMPLING, check_levels, levels_of
 from scaling.models.sizes import size
 
 
+def _whole(value: Any) -> Any:
+    """Read 5e4 as the whole number it is; YAML makes a text or a float of it."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = float(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+Count = Annotated[StrictInt, BeforeValidator(_whole)]
+
+
 class _Section(BaseModel):
     """A mapping in the file: unknown keys are mistakes, values are what they say."""
 
@@ -43,7 +58,7 @@ class KinematicCorpus(_Section):
     """The built-in corpus: procedural captioned motion of unbounded size."""
 
     kind: Literal["kinematic"] = "kinematic"
-    sequences: PositiveInt = 2000
+    sequences: Annotated[int, Field(ge=20)] = 2000
     """Motions to generate; 80 % train, 5 % validation, 15 % test."""
     seed: int = Field(default=0, ge=0)
     """Another seed, another corpus."""
@@ -61,14 +76,13 @@ class PackedCorpus(_Section):
     @field_validator("path")
     @classmethod
     def _expand(cls, path: str) -> str:
-        expanded = os.path.expanduser(os.path.expandvars(path))
-        unset = re.search(r"\$\{?(\w+)", expanded)
-        if unset:
-            raise ValueError(
-                f"{path!r} needs the environment variable {unset.group(1)}; set it to "
-                "the folder that holds the data"
-            )
-        return expanded
+        for name in re.findall(r"\$\{?(\w+)", path):
+            if not os.environ.get(name):
+                raise ValueError(
+                    f"{path!r} needs the environment variable {name}; set it to "
+                    "the folder that holds the data"
+                )
+        return os.path.expanduser(os.path.expandvars(path))
 
 
 CorpusSection = Annotated[KinematicCorpus | PackedCorpus, Field(discriminator="kind")]
@@ -147,7 +161,7 @@ class Transformers(_Section):
 
     sizes: tuple[str, ...]
     """The paper's names (44M to 3B) or LAYERSxHEADSxWIDTH."""
-    tokens: tuple[StrictInt, ...] = ()
+    tokens: tuple[Count, ...] = ()
     """Token budgets D: one run of that many training tokens for each."""
     compute: tuple[float, ...] = ()
     """Compute budgets C in FLOPs (isoFLOP): D = C / (3 f) per size and codebook."""
@@ -226,12 +240,12 @@ class Grid(_Section):
     """One run per seed in every cell."""
 
 
-def load_grid(path: Path, overrides: Iterable[str] = ()) -> Grid:
+def load_grid(path: str | Path, overrides: Iterable[str] = ()) -> Grid:
     """Read and check a grid file.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         A YAML file.
     overrides : iterable of str
         ``key.key=value`` settings that replace what the file says; values are YAML.
@@ -241,6 +255,7 @@ def load_grid(path: Path, overrides: Iterable[str] = ()) -> Grid:
     ScalingError
         One line for each mistake, with its line in the file or its key.
     """
+    path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -134,14 +134,17 @@ def require_own(plan: Plan, out: Path) -> None:
         If the folder is another grid's, or holds other things.
     """
     path = out / GRID
+    if out.exists() and not out.is_dir():
+        raise ScalingError(f"{out} is a file; choose another folder with --out")
     if path.exists():
         earlier = read_json(path)
         left_behind = sorted(set(earlier["jobs"]) - {job.folder for job in plan.jobs})
         if left_behind:
             raise ScalingError(
-                f"{out} holds another grid ({earlier['study']}): {len(left_behind)} of "
-                f"its jobs are not in this one, {left_behind[0]} for one; "
-                "choose another folder with --out"
+                f"{out} holds another grid of study {earlier['study']}: "
+                f"{len(left_behind)} of its jobs are not in this one, {left_behind[0]} "
+                "for one; a grid may gain runs in its folder but not lose or change "
+                "them: choose another folder with --out"
             )
     elif out.is_dir() and any(map(_is_foreign, out.iterdir())):
         raise ScalingError(

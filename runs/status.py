@@ -9,7 +9,7 @@ from typing import Any
 from scaling.errors import ScalingError
 from scaling.files import read_json
 from scaling.record import METRICS, read_metrics, status
-from scaling.runs.store import ERROR, GRID
+from scaling.runs.store import ERROR, GRID, LOCK, is_locked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,7 +19,7 @@ class JobState:
     job: str
     """Folder."""
     status: str
-    """`finished`, `diverged`, `failed`, `unfinished` or `waiting`."""
+    """`finished`, `diverged`, `failed`, `running`, `unfinished` or `waiting`."""
     step: int | None
     """Steps at the last evaluation."""
     normalised_loss: float | None
@@ -80,6 +80,8 @@ def _state(folder: Path) -> JobState:
 def _word(folder: Path) -> str:
     if not folder.exists():
         return "waiting"
+    if is_locked(folder / LOCK):
+        return "running"
     if (folder / ERROR).exists():
         return "failed"
     return status(folder)

@@ -68,6 +68,18 @@ def locked(path: Path, message: str) -> Iterator[None]:
         yield
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process holds a lock."""
+    if not path.exists():
+        return False
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def derive_tables(out: Path) -> None:
     """Write `runs.csv` and `tokenizers.csv` from the run folders.
 

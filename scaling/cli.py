@@ -121,7 +121,7 @@ def run(
     overrides: tuple[str, ...],
     dry_run: bool,
 ) -> None:
-    r"""Train a grid of tokenizers and transformers.
+    """Train a grid of tokenizers and transformers.
 
     GRID is a YAML file. What is finished already is not done again; a run that was
     interrupted, killed even, goes on from its last checkpoint.
@@ -195,7 +195,7 @@ def _close(outcome: Outcome, out: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @plain_errors
 def status(out: Path, as_json: bool) -> None:
-    r"""Show what is done and what is not in a run store.
+    """Show what is done and what is not in a run store.
 
     \b
     Example:
@@ -211,7 +211,7 @@ def status(out: Path, as_json: bool) -> None:
     for state in states:
         click.echo(f"{state.job:<{width}}  {state.describe()}")
     ended = sum(state.ended for state in states)
-    click.echo(f"{ended} of {len(states)} jobs done", err=True)
+    click.echo(f"{ended} of {len(states)} jobs done")
 
 
 # --- fit ---
@@ -236,7 +236,7 @@ def _columns(text: str | None) -> dict[str, str]:
 @click.option(
     "--columns",
     metavar="NAME=COLUMN,...",
-    help="Columns of a table that has other names: C, D, V, N_nv, N_v, L, L_u.",
+    help="Columns of a table that has other names: C, D, V, N_nv, N_v, L, L_u, run.",
 )
 @click.option(
     "--holdout",
@@ -258,7 +258,7 @@ def fit(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    r"""Derive scaling laws from losses.
+    """Derive scaling laws from losses.
 
     SOURCES are run stores of scaling run; CSV, Parquet or JSONL files; or the word
     scamo, the built-in reference study. A table needs compute (FLOPs) and loss, and
@@ -322,7 +322,7 @@ def plot(
     columns: str | None,
     holdout: float | None,
 ) -> None:
-    r"""Draw the figures of a study.
+    """Draw the figures of a study.
 
     SOURCES are those of scaling fit, or one laws.json that it wrote (which holds the
     points of every figure but the training curves, figure 2). Beside each figure lies
@@ -412,7 +412,7 @@ def flops(
     convention: str | None,
     as_json: bool,
 ) -> None:
-    r"""Count forward FLOPs per token in each convention.
+    """Count forward FLOPs per token in each convention.
 
     Training costs three times as much: C = 3 f D.
 

@@ -225,15 +225,28 @@ def test_sources_without_a_common_loss_are_refused(tmp_path):
         read([a, b])
 
 
-def test_without_run_the_runs_are_told_apart_and_this_is_said(table, tmp_path):
-    named, unnamed = tmp_path / "named.csv", tmp_path / "unnamed.csv"
-    table.to_csv(named, index=False)
-    table.drop(columns="run").assign(seed=0).to_csv(unnamed, index=False)
-    records = read([unnamed])
-    assert records.frame["run"][0] == "2x2x16/64/0"
-    expected = f"{unnamed} has no column 'run': runs are told apart by size, "
-    assert records.notes == (f"{expected}codebook_size, seed",)
-    assert fit(records).laws == fit(read([named])).laws
+def test_without_run_each_row_is_a_run_of_its_own_and_this_is_said(table, tmp_path):
+    path = tmp_path / "unnamed.csv"
+    table.drop(columns="run").to_csv(path, index=False)
+    records = read([path])
+    assert records.frame["run"].nunique() == len(table)
+    assert records.notes[0].startswith(f"{path} has no column 'run': each row counts")
+    assert records.notes[0].endswith("--columns run=COLUMN")
+
+
+def test_naming_the_sizes_does_not_change_the_law_of_the_loss(tmp_path):
+    """Four budgets of five sizes, one final loss a row, no `run`: 20 runs."""
+    rows = ["compute,params,tokens,loss"]
+    for N in (1e6, 3e6, 1e7, 3e7, 1e8):
+        for D in (1e8, 3e8, 1e9, 3e9):
+            loss = 1.7 + 400 / N**0.34 + 400 / D**0.28
+            rows.append(f"{6 * N * D},{N},{D},{loss}")
+    path = csv(tmp_path, "\n".join(rows) + "\n")
+    alone = fit(read(path, {"C": "compute"}))
+    named = fit(read(path, {"C": "compute", "N_nv": "params", "D": "tokens"}))
+    assert len(named.minima) == 20
+    assert named.laws["L_u(C)"] == alone.laws["L_u(C)"]
+    assert 0.3 < named.laws["N_nv(C)"].slope < 0.7
 
 
 def test_with_nothing_to_tell_runs_apart_each_row_is_one(tmp_path):
@@ -355,12 +368,6 @@ def test_a_source_without_sizes_beside_one_with_them(tmp_path):
 def test_a_column_of_empty_sizes_is_none(tmp_path):
     records = read([csv(tmp_path, "run,size,flops,loss\na,,1e9,2\nb,,2e9,1\n")])
     assert "size" not in records.points()
-
-
-def test_runs_without_names_and_some_without_sizes_stay_apart(tmp_path):
-    rows = ("size,non_vocab_params,flops,loss", "S,12e3,1e9,2", ",41e3,2e9,1")
-    records = read([csv(tmp_path, "\n".join((*rows, ",55e3,3e9,1")))])
-    assert records.frame["run"].tolist() == ["S/12000", "-/41000", "-/55000"]
 
 
 def test_quantities_are_float64(small):

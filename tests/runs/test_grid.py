@@ -59,7 +59,7 @@ def test_examples_are_sound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     text = """\
 study: bad
-corpus: {sequences: 10, sead: 3}
+corpus: {sequences: 20, sead: 3}
 tokenizers:
   codebooks: [256, 300]
   widht: 3
@@ -97,6 +97,8 @@ transformers:
         ("tokenizers.window=63", "63 is not a multiple of 4 frames"),
         ("corpus.kind=video", "'video'"),
         ("seeds=[]", "seeds"),
+        ("transformers.tokens=[1.5]", "1.5: input should be a valid integer"),
+        ("corpus.sequences=3", "3: input should be greater than or equal to 20"),
         ("transformers.tokens=[true]", "True: input should be a valid integer"),
         ("transformers.sizes=44M", "'44M' is not a list; write [...]"),
         ("tokenizers=7", "7 holds no keys; give it some"),
@@ -156,8 +158,8 @@ def test_overrides_that_set_nothing_are_refused(tmp_path: Path, override: str) -
 
 
 def test_overrides_replace_what_the_file_says(tmp_path: Path) -> None:
-    grid = load(tmp_path, GOOD, "transformers.tokens=[7, 8]", "seeds=[4]")
-    assert grid.transformers.tokens == (7, 8)
+    grid = load(tmp_path, GOOD, "transformers.tokens=[7, 5e4]", "seeds=[4]")
+    assert grid.transformers.tokens == (7, 50_000)
     assert grid.seeds == (4,)
 
 

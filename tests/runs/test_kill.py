@@ -89,7 +89,7 @@ def test_a_lost_worker_is_started_again(
         _, errors = launcher.communicate(timeout=120)
     assert "its process ended with exit code -9; starting it again" in errors
     assert launcher.returncode == 0
-    assert "7 of 7 jobs done" in scaling.run("status", out).stderr
+    assert "7 of 7 jobs done" in scaling.run("status", out).stdout
 
 
 def test_interrupted_it_says_how_to_go_on(

@@ -14,7 +14,7 @@ from scaling.runs.plan import Plan, describe, expand
 
 BASE = """\
 study: base
-corpus: {sequences: 10}
+corpus: {sequences: 20}
 tokenizers: {codebooks: [256, 4096], steps: 5}
 transformers: {sizes: [1x1x16, 2x2x64], tokens: [1000, 2000]}
 seeds: [0, 1]
@@ -56,7 +56,7 @@ def test_every_job_stands_after_those_it_needs(tmp_path: Path) -> None:
         ("tokenizers.steps=6", {"corpus"}),
         ("tokenizers.seed=1", {"corpus"}),
         ("corpus.seed=1", set()),
-        ("corpus.sequences=11", set()),
+        ("corpus.sequences=21", set()),
     ],
 )
 def test_a_change_renames_what_it_changes(

@@ -1,0 +1,39 @@
+"""A law that only says what was tried says so."""
+
+import pandas as pd
+import pytest
+
+from scaling.analysis.design import warnings_of
+from scaling.analysis.laws import FORM_OF
+
+
+def minima(best: int) -> pd.DataFrame:
+    """Three codebooks at two sizes; the best of size A is the one given."""
+    rows = [("A", V, -2.0 if best == V else -1.0) for V in (64, 256, 1024)]
+    rows += [("B", V, -2.0 if V == 256 else -1.0) for V in (64, 256, 1024)]
+    return pd.DataFrame(rows, columns=["size", "V", "L_u"])
+
+
+@pytest.mark.parametrize(("best", "doubts"), [(64, 1), (256, 0), (1024, 1)])
+def test_a_best_codebook_at_the_edge_is_a_doubt(best, doubts):
+    table = minima(best)
+    chosen = table.loc[table.groupby("size")["L_u"].idxmin()]
+    found = warnings_of(FORM_OF["N_v(N_nv)"], table, table, chosen)
+    assert len(found) == doubts
+    if found:
+        assert "AT THE EDGE of those tried for A:" in found[0]
+
+
+@pytest.mark.parametrize(("at_most", "doubts"), [(1, 0), (2, 1), (4, 1)])
+def test_a_frontier_of_the_longest_runs_is_a_doubt(at_most, doubts):
+    points = pd.DataFrame({"size": ["A"] * 4, "D": [100.0] * 4})
+    frontier = points.assign(D=[100.0] * at_most + [30.0] * (4 - at_most))
+    for law in ("D(C)", "N_nv(C)"):
+        found = warnings_of(FORM_OF[law], points, points, frontier)
+        assert len(found) == doubts
+    assert not warnings_of(FORM_OF["L_u(C)"], points, points, frontier)
+
+
+def test_without_sizes_nothing_is_known_of_the_design():
+    points = pd.DataFrame({"D": [1.0, 2.0]})
+    assert warnings_of(FORM_OF["D(C)"], points, points, points) == ()
