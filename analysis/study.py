@@ -81,7 +81,7 @@ class Comparison:
     """How the paper came to it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
 class Study:
     """The laws of a set of records, with the points behind them."""
 
@@ -113,6 +113,11 @@ class Study:
     """Printed laws beside ours, where the records come from a paper."""
     settings: Mapping[str, str] = field(default_factory=lambda: dict(SETTINGS))
     """How points were selected and what was minimised."""
+
+    def __repr__(self) -> str:
+        from scaling.analysis.render import summary  # which knows this class
+
+        return summary(self)
 
     def table(self, form: Form) -> pd.DataFrame:
         """Give the points that a form is fitted to, held-out ones included."""

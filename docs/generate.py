@@ -1,7 +1,7 @@
 """Write the pages of the documentation that the code itself can tell.
 
-`docs/cli.md` holds the help of every command, `docs/record.md` the columns of the run
-record. Tests fail when either is behind the code.
+`docs/cli.md` holds the help of every command, `docs/grid.md` the keys of a grid file,
+`docs/record.md` the columns of the run record. Tests fail when one is behind the code.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ import re
 from pathlib import Path
 
 import click
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 
 from scaling.cli import main
+from scaling.models.levels import LEVELS, codebook_size
 from scaling.record import COLUMNS
+from scaling.runs import grid
 
 DOCS = Path(__file__).resolve().parent
 
@@ -47,6 +51,82 @@ good an input to `scaling fit` as a run store. Only `flops` and a loss are requi
 """
 
 
+GRID_HEAD = """\
+# The grid file
+
+One YAML file is one study: every size is trained on every codebook, at every budget,
+from every seed.
+
+```yaml
+study: mine
+corpus: {kind: kinematic, sequences: 3000}
+tokenizers: {codebooks: [256, 1024], width: 64, depth: 2, steps: 1000}
+transformers:
+  sizes: [1x1x16, 2x4x64]
+  tokens: [100000, 400000]
+  batch_size: 16
+```
+
+`scaling run FILE --dry-run` checks it and shows the runs; an unknown key, a value out
+of range or a missing one is named with its line. `--set transformers.batch_size=32`
+replaces a value. A grid may gain sizes, codebooks, budgets and seeds in its folder and
+goes on; whatever changes or removes a run that is there needs another `--out`.
+
+A run trains on whole batches and ends with the one that reaches its tokens. A token is
+four frames (0.2 s) of motion; every clip ends with one end token, which counts.
+"""
+
+PACK = """
+The folder of a pack holds two files. `joints.npz`: `root`, float32 (frames, 3), the
+pelvis of all sequences after one another, in metres, Y up, 20 frames per second;
+`local_delta`, int16 (63, frames), the other 21 joints of the SMPL skeleton from the
+pelvis, in units of 0.1 mm, flattened and differenced over all frames (the first is the
+value itself; sums wrap around in int16). `sequences.jsonl`: one JSON object a line with
+`id` (unique), `captions` (list of texts), `split` (`train`, `val` or `test`), `start`
+(first frame) and `clips` (list of [first, last) frames within the sequence). The mean
+and deviation of the features are computed from the training split.
+"""
+
+LEVELS_HEAD = """
+A codebook is named by the power of two that it stands for and has the codes of its
+levels:
+
+| nominal | levels | codes |
+|---|---|---|
+"""
+
+
+def grid_page() -> str:
+    """Show every key of a grid file."""
+    sections = [GRID_HEAD, _keys("study", grid.Grid, {"corpus", "tokenizers"})]
+    sections += [_keys("corpus, kind: kinematic", grid.KinematicCorpus)]
+    sections += [_keys("corpus, kind: packed", grid.PackedCorpus), PACK]
+    levels = [
+        f"| {nominal} | {' '.join(map(str, each))} | {codebook_size(each)} |\n"
+        for nominal, each in LEVELS.items()
+    ]
+    sections += [_keys("tokenizers", grid.Tokenizers), LEVELS_HEAD, *levels]
+    return "".join([*sections, _keys("transformers", grid.Transformers)])
+
+
+def _keys(name: str, section: type[BaseModel], left_out: set[str] = frozenset()) -> str:
+    rows = []
+    for key, field in section.model_fields.items():
+        if field.description and key not in left_out:
+            default = _shown(field.get_default(call_default_factory=True))
+            text = " ".join(field.description.split())
+            rows.append(f"| `{key}` | {default} | {text} |\n")
+    return f"\n## {name}\n\n| key | default | meaning |\n|---|---|---|\n{''.join(rows)}"
+
+
+def _shown(default: object) -> str:
+    if default is PydanticUndefined:
+        return "required"
+    if isinstance(default, tuple):
+        return f"`[{', '.join(map(str, default))}]`"
+    return "by a rule" if default is None else f"`{default}`"
+
+
 def cli_page() -> str:
     """Show the help of every command."""
     sections = [CLI_HEAD]
@@ -69,4 +149,5 @@ def record_page() -> str:
 
 if __name__ == "__main__":
     (DOCS / "cli.md").write_text(cli_page())
+    (DOCS / "grid.md").write_text(grid_page())
     (DOCS / "record.md").write_text(record_page())

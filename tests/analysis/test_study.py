@@ -7,6 +7,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from scaling.analysis.records import read
+from scaling.analysis.render import summary
 from scaling.analysis.study import Study, fit
 from scaling.errors import ScalingError
 
@@ -221,3 +222,7 @@ def test_the_hash_follows_the_values_and_not_the_names(table, tmp_path):
     assert rows(extra, tmp_path, "b.csv").data_hash == first
     table = table.assign(normalised_loss=table["normalised_loss"] - 1e-9)
     assert rows(table, tmp_path, "c.csv").data_hash != first
+
+
+def test_a_study_shows_itself_as_its_summary(small_study):
+    assert repr(small_study) == summary(small_study)
