@@ -10,6 +10,9 @@ import pandas as pd
 
 from scaling.analysis.laws import Form
 
+MOST_NAMED = 4
+"""Sizes that are named; more are counted."""
+
 LARGE_SHARE = 0.5
 """Share of the points at the edge of the data tried from which a law is in doubt."""
 
@@ -45,9 +48,11 @@ def _edge_codebooks(minima: pd.DataFrame, best: pd.DataFrame) -> list[str]:
     sizes = best["size"][at_edge]
     if sizes.empty:
         return []
+    few = len(sizes) <= MOST_NAMED
+    which = ", ".join(sizes) if few else f"{len(sizes)} of {len(best)} sizes"
     return [
-        f"BEST CODEBOOK AT THE EDGE of those tried for {', '.join(sizes)}: the true "
-        "best may lie beyond it"
+        f"BEST CODEBOOK AT THE EDGE of those tried for {which}: the true best may lie "
+        "beyond it"
     ]
 
 

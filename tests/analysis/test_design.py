@@ -37,3 +37,11 @@ def test_a_frontier_of_the_longest_runs_is_a_doubt(at_most, doubts):
 def test_without_sizes_nothing_is_known_of_the_design():
     points = pd.DataFrame({"D": [1.0, 2.0]})
     assert warnings_of(FORM_OF["D(C)"], points, points, points) == ()
+
+
+def test_many_sizes_are_counted_not_named():
+    rows = [(size, V, -float(V)) for size in "ABCDEF" for V in (64, 256)]
+    table = pd.DataFrame(rows, columns=["size", "V", "L_u"])
+    best = table[table["V"] == 256]
+    (found,) = warnings_of(FORM_OF["N_v(N_nv)"], table, table, best)
+    assert "for 6 of 6 sizes:" in found
