@@ -128,11 +128,11 @@ def codebook_label(codebook: float) -> str:
     return f"$2^{{{exponent:.0f}}}$" if exponent.is_integer() else f"{codebook:,.0f}"
 
 
-def law_text(law: Law) -> str:
-    """Write a law with its errors as a formula."""
+def law_text(law: Law, shown: str) -> str:
+    """Write a law with its errors as a formula; `shown` names what it gives."""
     slope = plus_minus(law.slope, law.slope_se).replace("±", r"\pm")
     intercept = plus_minus(law.intercept, law.intercept_se).replace("±", r"\pm")
-    y, x = mathtext(law.y), mathtext(law.x)
+    y, x = mathtext(shown), mathtext(law.x)
     if law.kind == "log":
         return rf"${y} = ({slope})\,\log_{{10}} {x} + ({intercept})$"
     return rf"${y} = 10^{{{intercept}}}\; {x}^{{\,{slope}}}$"

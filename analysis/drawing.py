@@ -66,7 +66,9 @@ def draw_law(
     y_seen = np.concatenate([table[law.y], span])
     ax.set_ylim(_padded(y_seen, log=law.kind == "power"))
     ax.set_ylabel(axis_label(quantities[law.y]))
-    ax.set_title("\n".join([law_text(law), *_standing(law, table)]))
+    ax.set_title(
+        "\n".join([law_text(law, quantities[law.y].shown), *_standing(law, table)])
+    )
     decade_axis(ax.xaxis)
     if law.kind == "power":
         decade_axis(ax.yaxis)

@@ -261,9 +261,10 @@ def _law_caption(form: Form, law: Law, study: Study) -> str:
     )
     ranges = {law.x: law.x_range, "C": study.compute_range(law.name)}
     spans = (f"{s} from {low:.2g} to {high:.2g}" for s, (low, high) in ranges.items())
+    formula = law.formula(study.quantities[law.y].shown)
     sentences = [
-        f"{law.formula()}, {study.settings['objective']} on n = {law.n} points "
-        f"({rule}), {', '.join(spans)} FLOPs; R2 = {law.r2:.3f}.",
+        f"{formula}, {study.settings['objective']} on n = {law.n} points ({rule}), "
+        f"{', '.join(spans)} FLOPs; R2 = {law.r2:.3f}.",
         f"Hollow diamonds: held out ({held})." if held else "",
         "± is one standard error; shaded are the 95 % intervals of the law and of a "
         f"new run, Student t with {law.n - 2} degrees of freedom."

@@ -161,8 +161,8 @@ class Law:
         """The status in a sentence."""
         return "; ".join(self.warnings) or "nothing speaks against this law"
 
-    def formula(self) -> str:
-        """Write the law with its errors, rounded together.
+    def formula(self, y: str | None = None) -> str:
+        """Write the law with its errors, rounded together; `y` names what it gives.
 
         >>> x = np.array([1e14, 1e15, 1e16])
         >>> fit("L_u(C)", "log", x, np.array([-1.0, -2.1, -3.0])).formula()
@@ -170,9 +170,10 @@ class Law:
         """
         slope = plus_minus(self.slope, self.slope_se)
         intercept = plus_minus(self.intercept, self.intercept_se)
+        y = y or self.y
         if self.kind == "log":
-            return f"{self.y} = ({slope}) · log10 {self.x} + ({intercept})"
-        return f"{self.y} = 10^({intercept}) · {self.x}^({slope})"
+            return f"{y} = ({slope}) · log10 {self.x} + ({intercept})"
+        return f"{y} = 10^({intercept}) · {self.x}^({slope})"
 
     def to_dict(self) -> dict[str, Any]:
         """Give the law as JSON holds it, with full precision; NaN as None."""

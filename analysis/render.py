@@ -55,11 +55,20 @@ def _laws(study: Study) -> Iterator[str]:
     for form in FORMS:
         if form.name in study.laws:
             law = study.laws[form.name]
-            cells = law.formula(), f"{law.r2:.3f}", f"{law.n}", _ranges(law, study)
+            cells = (
+                _formula(law, study),
+                f"{law.r2:.3f}",
+                f"{law.n}",
+                _ranges(law, study),
+            )
             rows.append((law.name, *cells))
     if study.laws:
         yield ""
         yield from _table(rows, right=(2, 3))
+
+
+def _formula(law: Law, study: Study) -> str:
+    return law.formula(study.quantities[law.y].shown)
 
 
 def _ranges(law: Law, study: Study) -> str:

@@ -39,6 +39,11 @@ class Quantity:
         """
         return cls(symbol=symbol, column=column, label=COLUMNS[column].label)
 
+    @property
+    def shown(self) -> str:
+        """The symbol in formulas: a loss that is not normalised is L, not L_u."""
+        return "L" if self.column == "loss" else self.symbol
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedLaw:

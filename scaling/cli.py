@@ -129,7 +129,7 @@ def run(
     \b
     Example:
       scaling run examples/quickstart.yaml --dry-run
-      scaling run examples/quickstart.yaml --set transformers.batch_size=64
+      scaling run examples/quickstart.yaml --set seeds=[0,1] --out two-seeds
     """
     from scaling.runs.board import Board, plan_table
     from scaling.runs.calibrate import estimate

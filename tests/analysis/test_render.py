@@ -69,3 +69,12 @@ def test_compute_that_is_not_known_is_said(scamo_study):
     text = summary(replace(scamo_study, best_codebooks=best))
     assert "N_nv 5.2e07 to 5.9e09;\n" in text
     assert text.count("C not known") == 1
+
+
+def test_a_loss_that_is_not_normalised_is_called_l(table, tmp_path):
+    path = tmp_path / "plain.csv"
+    plain = table.drop(columns="loss", errors="ignore")
+    plain.rename(columns={"normalised_loss": "loss"}).to_csv(path, index=False)
+    text = summary(fit(read(path)))
+    assert "  L = (" in text
+    assert "L_u = (" not in text
