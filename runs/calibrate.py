@@ -15,8 +15,8 @@ from scaling.models.motion import features
 from scaling.models.sizes import size
 from scaling.models.tokenizer import MotionTokenizer, TokenizerConfig
 from scaling.models.transformer import Batch, PrefixTransformer, TransformerConfig
-from scaling.runs import kinematic
-from scaling.runs.corpora import TEST_SHARE, read_sequences
+from scaling.runs import kinematic, pack
+from scaling.runs.corpora import TEST_SHARE
 from scaling.runs.grid import CorpusSection, KinematicCorpus
 from scaling.runs.plan import CorpusJob, Job, Plan, TokenizerJob, TransformerJob
 
@@ -130,11 +130,8 @@ def _cost(job: Job) -> tuple[int, int]:
 def _frames(section: CorpusSection) -> int:
     if isinstance(section, KinematicCorpus):
         return section.sequences * FRAMES_PER_SEQUENCE
-    rows = read_sequences(Path(section.path))
-    copies = {"train": 2 if section.mirror else 1}
-    return sum(
-        (b - a) * copies.get(row["split"], 1) for row in rows for a, b in row["clips"]
-    )
+    clips = pack.entries(Path(section.path), mirrored=section.mirror)
+    return sum(clip.last - clip.first for clip in clips)
 
 
 def _corpus_seconds(section: CorpusSection, frames: int) -> float:

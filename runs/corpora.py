@@ -6,13 +6,10 @@ the training split), `statistics.npz` (the mean and deviation) and `clips.json`.
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +18,13 @@ from scaling.errors import ScalingError
 from scaling.files import read_json, write_json
 from scaling.models.levels import DOWNSAMPLING
 from scaling.models.motion import NUM_FEATURES, Facing, features, mean_std
-from scaling.models.skeleton import FPS, canonical, mirror
-from scaling.runs import kinematic
-from scaling.runs.grid import CorpusSection, KinematicCorpus, PackedCorpus
+from scaling.models.skeleton import FPS
+from scaling.runs import kinematic, pack
+from scaling.runs.grid import CorpusSection, KinematicCorpus
 
 Float32 = NDArray[np.float32]
 
 SPLITS = ("train", "val", "test")
-
-FIELDS = {"id", "captions", "split", "start", "clips"}
-"""What `sequences.jsonl` says of a sequence."""
 
 FACING: dict[str, Facing] = {"kinematic": "fixed", "packed": "h3d"}
 """Facing by kind of corpus: captured motion is to be compared with published features,
@@ -102,8 +96,8 @@ def build(
     if isinstance(section, KinematicCorpus):
         total, sources = section.sequences, _kinematic(section)
     else:
-        pack = _Pack(Path(section.path))
-        total, sources = pack.count(mirrored=section.mirror), pack.sources(section)
+        packed = pack.entries(Path(section.path), mirrored=section.mirror)
+        total, sources = len(packed), _packed(packed, Path(section.path))
     facing = FACING[section.kind]
     clips: list[Clip] = []
     start = 0
@@ -193,7 +187,7 @@ def _summary(clips: Sequence[Clip]) -> dict[str, float]:
     return summary
 
 
-# --- the built-in generator ---
+# --- sources ---
 
 
 def _kinematic(section: KinematicCorpus) -> Iterator[_Source]:
@@ -216,80 +210,7 @@ def _split(index: int) -> str:
     return "train" if place < 16 else "val" if place == 16 else "test"
 
 
-# --- packs ---
-
-
-def read_sequences(folder: Path) -> list[dict[str, Any]]:
-    """Read the list of a pack's sequences.
-
-    Raises
-    ------
-    ScalingError
-        If a line is not a JSON object with the fields of a sequence.
-    """
-    path = folder / "sequences.jsonl"
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict) or not row.keys() >= FIELDS:
-            raise ScalingError(
-                f"{path}:{number} is no sequence; expected a JSON object with "
-                f"{', '.join(sorted(FIELDS))}: mend that line"
-            )
-        rows.append(row)
-    return rows
-
-
-class _Pack:
-    """A folder of joints.npz, positions as deltas of 0.1 mm, and sequences.jsonl."""
-
-    def __init__(self, folder: Path) -> None:
-        arrays = np.load(folder / "joints.npz")
-        root = arrays["root"]
-        # the deltas wrap around in int16, and so must their sum
-        offsets = np.cumsum(arrays["local_delta"], axis=1, dtype=np.int16)
-        local = offsets.T.reshape(-1, 21, 3).astype(np.float32) / 1e4
-        self.joints = np.concatenate([root[:, None], root[:, None] + local], axis=1)
-        self.sequences = read_sequences(folder)
-
-    def count(self, *, mirrored: bool) -> int:
-        """Clips that `sources` yields."""
-        return sum(
-            len(row["clips"]) * (2 if mirrored and row["split"] == "train" else 1)
-            for row in self.sequences
-        )
-
-    def sources(self, section: PackedCorpus) -> Iterator[_Source]:
-        """Yield every clip in its canonical pose, training clips mirrored as well."""
-        for row in self.sequences:
-            captions = tuple(row["captions"])
-            for number, (first, last) in enumerate(row["clips"]):
-                span = slice(row["start"] + first, row["start"] + last)
-                joints = canonical(self.joints[span])
-                name = f"{row['id']}.{number}"
-                yield _Source(name, row["split"], captions, joints)
-                if section.mirror and row["split"] == "train":
-                    swapped = tuple(map(swap_sides, captions))
-                    image = canonical(mirror(joints))
-                    yield _Source(f"M{name}", row["split"], swapped, image)
-
-
-_OTHER_SIDE = {"left": "right", "right": "left", "clockwise": "counterclockwise"}
-_OTHER_SIDE |= {"counterclockwise": "clockwise"}
-
-
-def swap_sides(caption: str) -> str:
-    """Say of the mirror image what a caption says of the motion.
-
-    >>> swap_sides("turns Left, waves the right hand clockwise")
-    'turns right, waves the left hand counterclockwise'
-    """
-    return re.sub(
-        r"\b(left|right|counterclockwise|clockwise)\b",
-        lambda match: _OTHER_SIDE[match.group().lower()],
-        caption,
-        flags=re.IGNORECASE,
-    )
+def _packed(clips: Sequence[pack.Entry], folder: Path) -> Iterator[_Source]:
+    joints = pack.read_joints(folder)
+    for clip in clips:
+        yield _Source(clip.name, clip.split, clip.captions, clip.joints(joints))

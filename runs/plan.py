@@ -24,7 +24,7 @@ from scaling.models.flops import (
 )
 from scaling.models.levels import codebook_size, nominal_codebook_size
 from scaling.models.sizes import Size, size
-from scaling.runs import kinematic
+from scaling.runs import kinematic, pack
 from scaling.runs.grid import (
     CorpusSection,
     Grid,
@@ -232,14 +232,12 @@ def _corpus_folder(section: CorpusSection) -> str:
     identity: dict[str, Any] = section.model_dump(mode="json")
     if isinstance(section, PackedCorpus):
         # what the folder holds determines the result, where it lies does not
-        identity["path"] = [_file_hash(Path(section.path) / name) for name in PACK]
+        identity["path"] = [
+            _file_hash(Path(section.path) / name) for name in pack.FILES
+        ]
     else:
         identity["version"] = kinematic.VERSION
     return f"corpus-{section.kind}-{_hash(identity)}"
-
-
-PACK = ("joints.npz", "sequences.jsonl")
-"""Files of a pack of motion."""
 
 
 def _file_hash(path: Path) -> str:
@@ -248,7 +246,7 @@ def _file_hash(path: Path) -> str:
     except OSError as error:
         raise ScalingError(
             f"corpus.path: {path}: {error.strerror}; "
-            f"name a folder that holds {' and '.join(PACK)}"
+            f"name a folder that holds {' and '.join(pack.FILES)}"
         ) from None
 
 

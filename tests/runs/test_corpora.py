@@ -117,15 +117,6 @@ def test_a_clip_without_features_is_named(tmp_path: Path) -> None:
         corpora.build(section, tmp_path, silent)
 
 
-@pytest.mark.parametrize("line", ["{", "[1]", '{"id": 3}'])
-def test_a_line_that_is_no_sequence_is_named(tmp_path: Path, line: str) -> None:
-    (tmp_path / "sequences.jsonl").write_text(f"{line}\n")
-    with pytest.raises(
-        ScalingError, match=r"sequences.jsonl:1 is no sequence; expected"
-    ):
-        corpora.read_sequences(tmp_path)
-
-
 @real
 def test_the_pack_s_own_statistics_are_reproduced(tmp_path: Path) -> None:
     folder = Path(str(DATA)) / "motion" / "cmu_subset"
