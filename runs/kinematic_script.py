@@ -63,8 +63,6 @@ class Script:
     """The manner that persists throughout."""
     pace: float
     """How quickly this person does everything, 1 is normal; the style comes on top."""
-    amplitude: float
-    """How large this person's movements are, 1 is normal; the style comes on top."""
     segments: tuple[Segment, ...]
     """What is done, in order."""
     frames: int
@@ -102,7 +100,6 @@ def write_script(rng: np.random.Generator) -> Script:
     return Script(
         style=style,
         pace=pace,
-        amplitude=amplitude,
         segments=tuple(segments),
         frames=frames,
     )
