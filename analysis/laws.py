@@ -14,6 +14,10 @@ t' and z', and S = sum (t - t')^2::
 
 so that the variance of the line at t is (t, 1) cov (t, 1)^T, and that of a new point is
 larger by s^2. Intervals are Student's, with n - 2 degrees of freedom.
+
+Points may have weights w, scaled to a mean of 1: then every sum and mean above is
+weighted, and s belongs to a point of weight 1. A slope may also be fixed: then it has
+no error, b alone is fitted, and n - 1 degrees of freedom are left.
 """
 
 from __future__ import annotations
@@ -69,7 +73,8 @@ class Law:
     slope: float
     """a: change of y (power law: of log10 y) per decade of x."""
     slope_se: float
-    """Standard error of a; NaN where two points leave nothing to estimate it from."""
+    """Standard error of a; NaN where two points leave nothing to estimate it from; 0
+    where a was fixed."""
     intercept: float
     """b: y (power law: log10 y) at x = 1."""
     intercept_se: float
@@ -119,8 +124,7 @@ class Law:
         line = self.slope * t + self.intercept
         (aa, ab), (_, bb) = self.covariance
         variance = aa * t**2 + 2 * ab * t + bb
-        degrees = max(self.n - 2, 1)
-        student = float(stats.t.ppf((1 + level) / 2, degrees))
+        student = float(stats.t.ppf((1 + level) / 2, max(self._degrees, 1)))
         mean = student * np.sqrt(variance)
         new = student * np.sqrt(variance + self.residual_sd**2)
         return Interval(
@@ -131,14 +135,23 @@ class Law:
             new_high=self._from_line(line + new),
         )
 
+    def slope_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Give Student's interval of the slope; NaN where n = 2."""
+        student = float(stats.t.ppf((1 + level) / 2, max(self.n - 2, 1)))
+        return (
+            self.slope - student * self.slope_se,
+            self.slope + student * self.slope_se,
+        )
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What speaks against the law, in words; the bad state in capitals."""
         found = []
         decades = math.log10(self.x_range[1] / self.x_range[0])
-        if self.n == 2:
-            found.append("NO STANDARD ERRORS: a line through 2 points leaves none")
-        elif abs(self.slope) < stats.t.ppf(0.975, self.n - 2) * self.slope_se:
+        if self._degrees < 1:
+            points = f"{self.n} point{'s' * (self.n != 1)}"
+            found.append(f"NO STANDARD ERRORS: a line through {points} leaves none")
+        elif abs(self.slope) < stats.t.ppf(0.975, self._degrees) * self.slope_se:
             found.append("SLOPE NOT DISTINGUISHABLE FROM ZERO at the 95 % level")
         if self.slope == 0 and not self.residual_sd > 0:
             found.append(f"NO VARIATION: all points have the same {self.y}")
@@ -191,6 +204,11 @@ class Law:
         names = cls.__dataclass_fields__
         return cls(**{name: _from_json(fields[name]) for name in names})
 
+    @property
+    def _degrees(self) -> int:
+        """Degrees of freedom: a slope without any error was fixed, not fitted."""
+        return self.n - (1 if self.slope_se == 0 else 2)
+
     def _to_line(self, y: ArrayLike) -> Array:
         return np.asarray(y, float) if self.kind == "log" else _log10(y)
 
@@ -232,8 +250,16 @@ FORM_OF = {form.name: form for form in FORMS}
 """The forms by the names of their laws."""
 
 
-def fit(name: str, kind: Kind, x: ArrayLike, y: ArrayLike) -> Law:
-    """Fit a log or power law by ordinary least squares in log10.
+def fit(
+    name: str,
+    kind: Kind,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    slope: float | None = None,
+) -> Law:
+    """Fit a log or power law by least squares in log10.
 
     Parameters
     ----------
@@ -243,38 +269,45 @@ def fit(name: str, kind: Kind, x: ArrayLike, y: ArrayLike) -> Law:
         The form.
     x, y : array_like, shape (n,)
         The points; x positive, and y too for a power law.
+    weights : array_like, shape (n,), optional
+        Positive; only their ratios count, such as those of 1 / se^2 of log y.
+    slope : float, optional
+        Slope to keep fixed; then one point is enough.
 
     Raises
     ------
     ScalingError
-        If there are fewer than two points, or all have the same x.
+        If there are fewer than two points, or all have the same x, and the slope is
+        not fixed; or if the weights are not one positive number per point.
     """
     y_symbol, x_symbol = name.removesuffix(")").split("(")
     t = _log10(x)
     z = np.asarray(y, float) if kind == "log" else _log10(y)
-    _refuse_degenerate(name, x_symbol, t)
-    n, t_mean = len(t), float(t.mean())
+    fixed = slope is not None
+    _refuse_degenerate(name, x_symbol, t, fixed)
+    n, w = len(t), _weights(name, weights, len(t))
+    t_mean = float((w * t).mean())
     # The mean of equal numbers may differ from them in the last digit.
-    z_mean = float(z.mean()) if np.ptp(z) > 0 else float(z[0])
-    S = float(np.sum((t - t_mean) ** 2))
-    slope = float(np.sum((t - t_mean) * (z - z_mean)) / S)
-    intercept = z_mean - slope * t_mean
+    z_mean = float((w * z).mean()) if np.ptp(z) > 0 else float(z[0])
+    S = float(np.sum(w * (t - t_mean) ** 2))
+    if slope is None:
+        slope = float(np.sum(w * (t - t_mean) * (z - z_mean)) / S)
     residual = z - z_mean - slope * (t - t_mean)
-    unexplained, total = float(residual @ residual), float(np.sum((z - z_mean) ** 2))
-    s2 = unexplained / (n - 2) if n > 2 else math.nan
+    unexplained = float((w * residual) @ residual)
+    total = float(np.sum(w * (z - z_mean) ** 2))
+    degrees = n - (1 if fixed else 2)
+    s2 = unexplained / degrees if degrees > 0 else math.nan
+    covariance = _covariance(s2, n, t_mean, math.inf if fixed else S)
     return Law(
         name=name,
         kind=kind,
         x=x_symbol,
         y=y_symbol,
         slope=slope,
-        slope_se=math.sqrt(s2 / S),
-        intercept=intercept,
-        intercept_se=math.sqrt(s2 * (1 / n + t_mean**2 / S)),
-        covariance=(
-            (s2 / S, -s2 * t_mean / S),
-            (-s2 * t_mean / S, s2 * (1 / n + t_mean**2 / S)),
-        ),
+        slope_se=math.sqrt(covariance[0][0]),
+        intercept=z_mean - slope * t_mean,
+        intercept_se=math.sqrt(covariance[1][1]),
+        covariance=covariance,
         r2=1 - unexplained / total if total > 0 else 0.0,
         residual_sd=math.sqrt(s2),
         n=n,
@@ -287,7 +320,35 @@ def fit_form(form: Form, table: pd.DataFrame) -> Law:
     return fit(form.name, form.kind, table[form.x], table[form.y])
 
 
-def _refuse_degenerate(name: str, symbol: str, t: Array) -> None:
+def _covariance(
+    s2: float, n: int, t_mean: float, S: float
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Give cov(a, b); a fixed slope is one that infinitely wide data determine."""
+    bb = s2 * (1 / n + t_mean**2 / S)
+    if math.isinf(S):
+        return (0.0, 0.0), (0.0, bb)
+    return (s2 / S, -s2 * t_mean / S), (-s2 * t_mean / S, bb)
+
+
+def _weights(name: str, weights: ArrayLike | None, n: int) -> Array:
+    if weights is None:
+        return np.ones(n)
+    w = np.asarray(weights, float)
+    if w.shape != (n,) or not (np.isfinite(w) & (w > 0)).all():
+        raise ScalingError(
+            f"the weights of {name} are {w.tolist()}; expected {n} positive numbers, "
+            "one per point: leave out points that have none"
+        )
+    return np.asarray(w / w.mean())
+
+
+def _refuse_degenerate(name: str, symbol: str, t: Array, fixed: bool) -> None:
+    if fixed and not len(t):
+        raise ScalingError(
+            f"{name} has 0 points; a line of fixed slope needs at least 1: add runs"
+        )
+    if fixed:
+        return
     if len(t) < 2:
         raise ScalingError(
             f"{name} has {len(t)} point{'s' * (len(t) != 1)}; a line needs at least 2, "

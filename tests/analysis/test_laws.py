@@ -157,3 +157,78 @@ def test_values_that_do_not_vary_are_a_warning():
     law = fit("N_v(C)", "power", [1e10, 1e11, 1e12], [2040.0] * 3)
     assert (law.slope, law.slope_se, law.r2) == (0, 0, 0)
     assert law.warnings == ("NO VARIATION: all points have the same N_v",)
+
+
+# --- Weights and fixed slopes -------------------------------------------------------
+
+
+def test_weighted_least_squares_agrees_with_the_normal_equations(noisy):
+    x, y = noisy
+    w = np.random.default_rng(2).uniform(0.1, 9, len(x))
+    law = fit("N_nv(C)", "power", x, y, weights=w)
+    X, z = np.vander(np.log10(x), 2), np.log10(y)
+    theta = np.linalg.solve(X.T * w @ X, X.T * w @ z)
+    s2 = np.sum(w * (z - X @ theta) ** 2) / (len(x) - 2)
+    covariance = s2 * np.linalg.inv(X.T * w @ X)
+    assert_allclose([law.slope, law.intercept], theta, rtol=1e-9)
+    assert_allclose(law.covariance, covariance, rtol=1e-7)
+    errors = [law.slope_se, law.intercept_se]
+    assert_allclose(errors, np.sqrt(np.diag(covariance)), rtol=1e-7)
+
+
+def test_equal_weights_are_no_weights(noisy):
+    x, y = noisy
+    equal = fit("D(C)", "power", x, y, weights=np.full(len(x), 4.0))
+    assert equal == fit("D(C)", "power", x, y)
+
+
+def test_a_weight_of_two_pulls_like_two_points(noisy):
+    x, y = noisy
+    w = np.where(np.arange(len(x)) < 5, 2.0, 1.0)
+    twice = fit("D(C)", "power", [*x, *x[:5]], [*y, *y[:5]])
+    law = fit("D(C)", "power", x, y, weights=w)
+    assert law.slope == pytest.approx(twice.slope, rel=1e-12)
+    assert law.r2 == pytest.approx(twice.r2, rel=1e-12)
+
+
+@pytest.mark.parametrize("weights", [[1, 2], [1, 2, 0], [1, 2, -1], [1, 2, math.nan]])
+def test_weights_that_are_none_are_refused(weights):
+    with pytest.raises(
+        ScalingError, match=r"the weights of D\(C\) are .*expected 3 pos"
+    ):
+        fit("D(C)", "power", [1, 10, 100], [1, 2, 3], weights=weights)
+
+
+def test_a_fixed_slope_leaves_the_mean(noisy):
+    x, y = noisy
+    law = fit("N_nv(C)", "power", x, y, slope=0.5)
+    left = np.log10(y) - 0.5 * np.log10(x)
+    assert (law.slope, law.slope_se) == (0.5, 0)
+    assert law.intercept == pytest.approx(left.mean(), rel=1e-12)
+    assert law.intercept_se == pytest.approx(stats.sem(left), rel=1e-9)
+    assert law.residual_sd == pytest.approx(left.std(ddof=1), rel=1e-9)
+    assert law.status == "good"
+    assert law.formula().endswith("C^(0.5)")
+
+
+def test_a_fixed_slope_has_the_interval_of_a_mean(noisy):
+    x, y = noisy
+    law = fit("N_nv(C)", "power", x, y, slope=0.5)
+    left = np.log10(y) - 0.5 * np.log10(x)
+    low, high = stats.t.interval(0.95, len(x) - 1, left.mean(), stats.sem(left))
+    interval = law.interval([1e12, 1e20])
+    assert_allclose(np.log10(interval.mean_low), [low + 6, low + 10], rtol=1e-9)
+    assert_allclose(np.log10(interval.mean_high), [high + 6, high + 10], rtol=1e-9)
+
+
+def test_a_fixed_slope_needs_one_point():
+    law = fit("D(C)", "power", [1e10], [1e3], slope=0.5)
+    assert (law.slope, law.slope_se, law.intercept) == (0.5, 0, -2)
+    assert law.warnings[0] == "NO STANDARD ERRORS: a line through 1 point leaves none"
+    assert Law.from_dict(law.to_dict()).slope_se == 0
+    two = fit("D(C)", "power", [1e10, 1e12], [1e3, 2e4], slope=0.5)
+    assert two.intercept_se > 0
+    with pytest.raises(
+        ScalingError, match=r"D\(C\) has 0 points; a line of fixed slope"
+    ):
+        fit("D(C)", "power", [], [], slope=0.5)
