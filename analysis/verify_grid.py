@@ -1,0 +1,232 @@
+"""The grid file that puts a prediction to the test: one run, in the law's own study.
+
+A law holds for the corpus, tokenizers and training settings that it was fitted on, so
+these come from the grid of that study (the template); only the size, the codebook and
+the tokens are those of the configuration.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+import yaml
+
+from scaling.analysis.buildable import Configuration, Counting
+from scaling.analysis.shapes import Codebook
+from scaling.errors import ScalingError
+from scaling.files import read_json
+from scaling.models.flops import non_vocab_params
+from scaling.models.levels import LEVELS
+
+Grid = Mapping[str, Any]
+
+STORE_GRID = "grid.json"
+"""File of a run store that keeps the grid it was launched with, under `grid`."""
+
+NO_TEMPLATE = (
+    "No grid of the law's own study was at hand: this one takes the built-in corpus "
+    "and the defaults of docs/grid.md. Before it says anything about the law, set "
+    "corpus, tokenizers, batch_size and learning_rate to those of the law's runs."
+)
+
+SETTINGS = {
+    "convention": "flops_convention",
+    "n_ctx": "context",
+    "n_prefix": "text_length",
+    "text_width": "text_width",
+    "text_vocab_size": "text_vocab_size",
+}
+"""Fields of `Counting` and the keys of a grid's transformers that set them."""
+
+WHOLE_BATCHES = (
+    "The run trains on whole batches and ends with the one that reaches its tokens, "
+    "so it costs up to one batch more."
+)
+
+
+def find_template(source: str | Path) -> dict[str, Any] | None:
+    """Find the grid of the study that a law came from.
+
+    Parameters
+    ----------
+    source : str or Path
+        A run store, a table or run folder in it, or a grid file (YAML).
+
+    Returns
+    -------
+    dict or None
+        The grid, or None where the source keeps none, as a CSV does.
+    """
+    path = Path(source)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return _read_yaml(path)
+    for folder in (path, path.parent):  # a run and a store's tables lie in the store
+        if (folder / STORE_GRID).is_file():
+            grid = read_json(folder / STORE_GRID).get("grid")
+            return grid if isinstance(grid, dict) else None
+    return None
+
+
+def counting_of(template: Grid) -> Counting:
+    """Read from a grid what its runs' counts depend on.
+
+    >>> counting_of({"transformers": {"context": 100, "flops_convention": "6nd"}})
+    Counting(convention='6nd', n_ctx=100, n_prefix=64, text_width=64, \
+text_vocab_size=512)
+    """
+    section = template.get("transformers") or {}
+    return Counting(
+        **{f: section[key] for f, key in SETTINGS.items() if key in section}
+    )
+
+
+def grid_for(
+    configuration: Configuration,
+    template: Grid | None,
+    study: str,
+    *,
+    interval: str = "",
+    seeds: Sequence[int] | None = None,
+) -> str:
+    """Write the grid that trains exactly one configuration.
+
+    The planned FLOPs are those of the configuration to the last one. What the run then
+    trains on is whole batches, up to one batch more.
+
+    Parameters
+    ----------
+    configuration : Configuration
+        What to train, from `nearest`.
+    template : mapping or None
+        Grid of the study that the law came from (`find_template`). None takes the
+        built-in corpus and a grid's defaults, and says so in the file.
+    study : str
+        Name of the new study, letters, digits and ``.-_``.
+    interval : str, optional
+        Uncertainty of the predicted loss, in words, for the head of the file.
+    seeds : sequence of int, optional
+        One run each; unset: the first seed of the template.
+
+    Returns
+    -------
+    str
+        YAML that `scaling run` accepts.
+
+    Raises
+    ------
+    ScalingError
+        If the configuration has no FSQ levels, was counted in other settings than the
+        template's, or the study's name is no name.
+    """
+    if not re.fullmatch(r"[\w.-]+", study):
+        raise ScalingError(
+            f"study {study!r} is no name of a study; expected letters, digits and "
+            "any of . - _: rename it"
+        )
+    base = template or {"transformers": _settings(configuration.counting)}
+    _require_same_counts(configuration, base)
+    grid = {
+        "study": study,
+        "corpus": base.get("corpus") or {"kind": "kinematic"},
+        "tokenizers": _codebook(configuration)
+        | _without(base.get("tokenizers"), "codebooks", "levels"),
+        "transformers": {
+            "sizes": [configuration.size.name],
+            "tokens": [configuration.tokens],
+        }
+        | _without(base.get("transformers"), "sizes", "tokens", "compute"),
+        "seeds": list(seeds or (base.get("seeds") or [0])[:1]),
+    }
+    head = _head(configuration, interval, is_default=template is None)
+    return head + "\n" + yaml.dump(grid, Dumper=_Dumper, sort_keys=False)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Mappings over lines, lists on one."""
+
+
+_Dumper.add_representer(
+    list,
+    lambda dumper, items: dumper.represent_sequence(
+        "tag:yaml.org,2002:seq", items, flow_style=True
+    ),
+)
+
+
+def _read_yaml(path: Path) -> dict[str, Any] | None:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise ScalingError(
+            f"{path} is not YAML; expected the grid of the law's study: mend it, or "
+            "name the run store"
+        ) from None
+    return content if isinstance(content, dict) else None
+
+
+def _settings(counting: Counting) -> dict[str, Any]:
+    """Spell the counting as a grid does."""
+    return {key: getattr(counting, field) for field, key in SETTINGS.items()}
+
+
+def _codebook(configuration: Configuration) -> dict[str, Any]:
+    """Name a codebook of Table 6, write the levels of any other."""
+    levels, nominal = configuration.levels, configuration.nominal
+    if levels is None:
+        raise ScalingError(
+            f"{configuration.codebook_size} codes are the product of no FSQ levels "
+            "known here; expected a codebook that a tokenizer can have: give nearest "
+            "another one, such as 240 or 1000"
+        )
+    if LEVELS.get(nominal) == levels:
+        return {"codebooks": [nominal]}
+    return {"levels": [list(levels)]}
+
+
+def _require_same_counts(configuration: Configuration, base: Grid) -> None:
+    """Refuse settings under which the run would cost or weigh something else."""
+    shape, counting = configuration.size, counting_of(base)
+    if min(counting.n_prefix, counting.text_vocab_size) < 1:
+        raise ScalingError(
+            f"the configuration is counted with {counting.n_prefix} text positions and "
+            f"{counting.text_vocab_size} text ids, but runs have both: count them"
+        )
+    book = Codebook(codes=configuration.codebook_size, levels=configuration.levels)
+    f = counting.forward(shape, book)
+    N_nv = non_vocab_params(counting.architecture(shape, book.codes))
+    if (f, N_nv) != (configuration.flops_per_token, configuration.non_vocab_params):
+        raise ScalingError(
+            f"{shape.name} was counted as f = {configuration.flops_per_token:,} FLOPs "
+            f"per token and N_nv = {configuration.non_vocab_params:,}, but has f = "
+            f"{f:,} and N_nv = {N_nv:,} in the law's study; "
+            "count by the settings of its grid: counting_of(template)"
+        )
+
+
+def _without(section: Grid | None, *keys: str) -> dict[str, Any]:
+    """Copy a section without some keys, nor those that are not set."""
+    return {
+        key: value
+        for key, value in (section or {}).items()
+        if key not in keys and value is not None
+    }
+
+
+def _head(configuration: Configuration, interval: str, *, is_default: bool) -> str:
+    """Say in comments what the file is for."""
+    c = configuration
+    uncertainty = f" ({interval})" if interval else ""
+    paragraphs = [
+        f"Puts a prediction to the test: {c.compute:.4g} FLOPs ({c.convention}) give "
+        f"a loss of {c.loss:.5g}{uncertainty}.",
+        f"N = {c.total_params:,}, N_nv = {c.non_vocab_params:,}, V = "
+        f"{c.codebook_size:,}, D = {c.tokens:,}, C = {c.flops:.6g} FLOPs.",
+        WHOLE_BATCHES,
+        *([NO_TEMPLATE] if is_default else []),
+    ]
+    lines = [line for text in paragraphs for line in wrap(text, 86)]
+    return "".join(f"# {line}\n" for line in lines)
