@@ -2,7 +2,8 @@
 
 A number goes one way, and the modules are best read along it::
 
-    records     files -> checked rows          (reading: one file; table: what a row is)
+    records     files -> checked rows          (reading: one file; table: what a row is;
+                                               accounting: C = 6 N D; checks: values)
     envelope    rows -> the points of the laws
     laws        points -> law, with its errors
     study       rows -> all laws, hold-out, laws.json

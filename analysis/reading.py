@@ -1,4 +1,4 @@
-"""One file as a table: CSV, Parquet or JSONL, refused where a reader would guess."""
+"""One file or DataFrame as a table, refused where a reader would guess."""
 
 from __future__ import annotations
 
@@ -40,11 +40,29 @@ def read_file(path: Path, notes: list[str]) -> pd.DataFrame:
             f"{path} is of no known kind; expected a run store, or a file that ends in "
             ".csv, .parquet or .jsonl"
         )
+    _refuse_empty(table, path)
+    return table
+
+
+def read_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Take a table that is in memory already; it stays as it is.
+
+    Raises
+    ------
+    ScalingError
+        If it is empty, or has two columns of one name.
+    """
+    table = frame.set_axis(frame.columns.map(str), axis="columns")
+    _refuse_twice(table.columns, name)
+    _refuse_empty(table, name)
+    return table
+
+
+def _refuse_empty(table: pd.DataFrame, source: Path | str) -> None:
     if table.empty:
         raise ScalingError(
-            f"{path} is empty; expected a header and one row per evaluation"
+            f"{source} is empty; expected a header and one row per evaluation"
         )
-    return table
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -72,14 +90,14 @@ def _read_csv(path: Path) -> pd.DataFrame:
         ) from error
 
 
-def _refuse_twice(names: Iterable[object], path: Path) -> None:
+def _refuse_twice(names: Iterable[object], source: Path | str) -> None:
     """Refuse two columns of one name; columns without a name are nobody's."""
     listed = [str(name) for name in names if name != ""]
     twice = sorted({name for name in listed if listed.count(name) > 1})
     if twice:
         raise ScalingError(
-            f"{path} has more than one column {', '.join(map(repr, twice))}; expected "
-            "each name once: rename or remove all but one"
+            f"{source} has more than one column {', '.join(map(repr, twice))}; "
+            "expected each name once: rename or remove all but one"
         )
 
 

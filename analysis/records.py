@@ -6,50 +6,64 @@ is counted in `Records.dropped` or said in `Records.notes`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from scaling.analysis import reference
-from scaling.analysis.reading import read_file
-from scaling.analysis.table import Quantity, Records, blank
+from scaling.analysis.accounting import (
+    add_compute_or_data,
+    add_unique_tokens,
+    suspect_units,
+)
+from scaling.analysis.checks import (
+    LOSSES,
+    NUMBERS,
+    drop_diverged,
+    leave_out_broken,
+    note_repeated,
+    note_status,
+    place,
+    refuse_unusable,
+)
+from scaling.analysis.reading import read_file, read_frame
+from scaling.analysis.table import OWN_RUN, SYMBOLS, Quantity, Records, blank
 from scaling.errors import ScalingError, suggestion
 from scaling.record import COLUMNS, scan
 
 NAMES = {
     "C": "flops",
+    "N": "total_params",
     "N_nv": "non_vocab_params",
     "N_v": "vocab_params",
     "D": "tokens",
+    "U": "unique_tokens",
     "V": "codebook_size",
     "L": "loss",
     "L_u": "normalised_loss",
+    "weight": "weight",
 }
 """Symbols that `columns` may use in place of the record's names."""
 
-POSITIVE = ("flops", "non_vocab_params", "vocab_params", "tokens", "codebook_size")
-LOSSES = ("normalised_loss", "loss")
 UNUSED = "--columns is not used: run stores and scamo have names of their own"
 
-Mask = NDArray[np.bool_]
+Source = str | Path | pd.DataFrame
 
 
 def read(
-    sources: str | Path | Sequence[str | Path], columns: Mapping[str, str] | None = None
+    sources: Source | Sequence[Source], columns: Mapping[str, str] | None = None
 ) -> Records:
     """Read and check the evaluations that a study rests on.
 
     Parameters
     ----------
-    sources : str or Path, or a sequence of them
-        Run stores, single run folders, CSV, Parquet or JSONL files, read as one table;
-        or the one word `scamo`, the built-in reference study.
+    sources : str, Path or DataFrame, or a sequence of them
+        Run stores, single run folders, CSV, Parquet or JSONL files, DataFrames, read
+        as one table; or the one word `scamo`, the built-in reference study.
     columns : mapping, optional
-        Column of the files for a symbol or a name of the record, such as
+        Column of the tables for a symbol or a name of the record, such as
         ``{"C": "compute", "N_nv": "params"}``. A column so named takes the place of
         one that has the record's name, and an explicit ``L`` that of the normalised
         loss. Run stores need none.
@@ -63,77 +77,101 @@ def read(
     ------
     ScalingError
         If a source is missing, empty or of no known kind, lacks a column that every
-        law needs (compute and loss), or holds values that no law can use; if
-        `columns` has unknown keys, or names a column or a quantity twice.
+        law needs (loss, and compute or what gives it), or holds values that no law
+        can use; if `columns` has unknown keys, or names a column or a quantity twice.
     """
-    if isinstance(sources, (str, Path)):
+    if isinstance(sources, Source):
         sources = [sources]
-    if not sources:
+    if not len(sources):
         raise ScalingError("no records given; pass a run store, a CSV file, or scamo")
-    words = [str(source) for source in sources]
+    notes: list[str] = []
+    named = _named(sources, notes)
     columns = columns or {}
     renamed = _renamed(columns)
-    if words == ["scamo"]:
+    if list(named) == ["scamo"]:
         records = reference.records()
         return replace(records, notes=(UNUSED, *records.notes)) if columns else records
-    if "scamo" in words:
+    if "scamo" in named:
         raise ScalingError(
             "scamo is fitted alone: its sizes are FLOPs per token, not parameters; "
             "leave it out, or write ./scamo if you mean a folder"
         )
-    notes: list[str] = []
-    tables = {}
-    for word in words:
-        tables[word] = _read_source(Path(word), columns, renamed, notes)
-    if columns and all(Path(word).is_dir() for word in words):
+    suspicions: list[str] = []
+    tables = {
+        name: _read_source(name, source, columns, renamed, notes, suspicions)
+        for name, source in named.items()
+    }
+    if columns and all(map(_is_store, named.values())):
         notes.append(UNUSED)
-    everything = pd.concat(tables, names=["source", "row"])
-    loss = _common_loss(tables, notes)
-    quantities = _quantities(tables, loss, notes)
-    everything = _tell_sources_apart(everything, notes)
-    frame, dropped = _drop_diverged(everything, loss)
-    _refuse_unusable(frame, [quantity.column for quantity in quantities.values()])
-    _note_status(everything, frame, notes)
-    return Records(
-        frame=frame.reset_index(drop=True),
-        quantities=quantities,
-        sources=tuple(tables),
-        dropped=dropped,
-        notes=tuple(notes),
-    )
+    return replace(_joined(tables, notes), suspicions=tuple(suspicions))
+
+
+def _named(
+    sources: Sequence[Source], notes: list[str]
+) -> dict[str, Path | pd.DataFrame]:
+    """Name the sources; a word that stands twice is one source."""
+    frames = sum(isinstance(source, pd.DataFrame) for source in sources)
+    named: dict[str, Path | pd.DataFrame] = {}
+    for number, source in enumerate(sources, 1):
+        if isinstance(source, pd.DataFrame):
+            named["table" if frames == 1 else f"table {number}"] = source
+        elif str(source) in named:
+            notes.append(f"{source} is given more than once, and read once")
+        else:
+            named[str(source)] = Path(source)
+    return named
 
 
 # --- One source ---------------------------------------------------------------------
 
 
+def _is_store(source: Path | pd.DataFrame) -> bool:
+    return isinstance(source, Path) and source.is_dir()
+
+
 def _read_source(
-    path: Path,
+    name: str,
+    source: Path | pd.DataFrame,
     columns: Mapping[str, str],
     renamed: Mapping[str, str],
     notes: list[str],
+    suspicions: list[str],
 ) -> pd.DataFrame:
     """Read one source as a table in the record's spelling, indexed by place."""
-    if not path.exists():
-        raise ScalingError(
-            f"{path} does not exist; expected a run store, a CSV, Parquet or JSONL "
-            "file, or the word scamo"
-        )
-    if path.is_dir():
-        table = _read_store(path, notes)
-        lines = table.groupby("run").cumcount() + 1
-        table.index = pd.Index(table["run"] + " line " + lines.astype(str))
+    if isinstance(source, Path) and source.is_dir():
+        table = _to_numbers(_read_store(source, name, notes))
     else:
-        table = read_file(path, notes)
+        table = _read_table(source, name, notes)
         for key, column in columns.items():
             if column not in table:
-                raise ScalingError(_missing(table, path, column, key))
-        table = _rename(table, path, renamed, notes)
-        table.index = pd.RangeIndex(1, len(table) + 1)
-    _require(table, path)
-    return _name_runs(_to_numbers(table, path), path, notes)
+                raise ScalingError(_missing(table, name, column, key))
+        table = _to_numbers(_rename(table, name, renamed, notes))
+        suspicions += suspect_units(table, name)
+    table = add_compute_or_data(table, name, notes)
+    _require(table, name)
+    return _name_runs(add_unique_tokens(table, name, notes), name, notes)
 
 
-def _read_store(folder: Path, notes: list[str]) -> pd.DataFrame:
+def _read_table(
+    source: Path | pd.DataFrame, name: str, notes: list[str]
+) -> pd.DataFrame:
+    if isinstance(source, pd.DataFrame):
+        table = read_frame(source, name)
+    elif source.exists():
+        table = read_file(source, notes)
+    else:
+        raise ScalingError(
+            f"{source} does not exist; expected a run store, a CSV, Parquet or JSONL "
+            "file, or the word scamo"
+        )
+    return table.set_axis(_places(name, range(1, len(table) + 1)))
+
+
+def _places(name: str, rows: Iterable[int | str]) -> pd.MultiIndex:
+    return pd.MultiIndex.from_product([[name], rows], names=["source", "row"])
+
+
+def _read_store(folder: Path, name: str, notes: list[str]) -> pd.DataFrame:
     """Read a run store, or the one run whose folder it is."""
     is_run = (folder / "config.json").exists()
     found: list[str] = []
@@ -147,7 +185,9 @@ def _read_store(folder: Path, notes: list[str]) -> pd.DataFrame:
             "RUN/config.json and RUN/metrics.jsonl as `scaling run --out` writes them"
         )
     notes += found
-    return pd.DataFrame(rows).dropna(axis="columns", how="all")
+    table = pd.DataFrame(rows).dropna(axis="columns", how="all")
+    lines = table.groupby("run").cumcount() + 1
+    return table.set_axis(_places(name, table["run"] + " line " + lines.astype(str)))
 
 
 # --- Columns ------------------------------------------------------------------------
@@ -158,7 +198,7 @@ def _renamed(columns: Mapping[str, str]) -> dict[str, str]:
     renamed: dict[str, str] = {}
     for key, column in columns.items():
         name = NAMES.get(key, key)
-        if name not in COLUMNS:
+        if name not in (*COLUMNS, *NAMES.values()):
             raise ScalingError(
                 f"--columns {key}={column}: the record knows no {key!r}; "
                 f"{suggestion(key, [*NAMES, *COLUMNS])}"
@@ -179,7 +219,7 @@ def _renamed(columns: Mapping[str, str]) -> dict[str, str]:
 
 
 def _rename(
-    table: pd.DataFrame, path: Path, renamed: Mapping[str, str], notes: list[str]
+    table: pd.DataFrame, source: str, renamed: Mapping[str, str], notes: list[str]
 ) -> pd.DataFrame:
     """Give the mapped columns the record's names; they win over what has them."""
     for column, name in renamed.items():
@@ -189,60 +229,86 @@ def _rename(
             if old in table and old not in renamed:
                 table = table.drop(columns=old)
                 notes.append(
-                    f"{path}: its column {old!r} is left out, since --columns gives "
+                    f"{source}: its column {old!r} is left out, since --columns gives "
                     f"{name} the column {column!r}"
                 )
     return table.rename(columns=dict(renamed))
 
 
-def _require(table: pd.DataFrame, path: Path) -> None:
+def _require(table: pd.DataFrame, source: str) -> None:
     if "flops" not in table:
-        raise ScalingError(_missing(table, path, "flops", "C"))
+        missing = _missing(table, source, "flops", "C")
+        raise ScalingError(f"{missing}, or N and D, which give C = 6 N D")
     if not any(name in table for name in LOSSES):
-        raise ScalingError(_missing(table, path, "normalised_loss", "L_u"))
+        raise ScalingError(_missing(table, source, "normalised_loss", "L_u"))
 
 
-def _missing(table: pd.DataFrame, path: Path, column: str, key: str) -> str:
+def _missing(table: pd.DataFrame, source: str, column: str, key: str) -> str:
     present = ", ".join(map(str, table.columns))
     return (
-        f"{path} has no column {column!r}; it has: {present}; "
+        f"{source} has no column {column!r}; it has: {present}; "
         f"name it with --columns {key}=COLUMN"
     )
 
 
-def _to_numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _to_numbers(table: pd.DataFrame) -> pd.DataFrame:
     """Make the quantities float64; refuse words among the numbers."""
     numbers = {}
-    for name in (*POSITIVE, *LOSSES):
+    for name in NUMBERS:
         if name not in table:
             continue
         numbers[name] = pd.to_numeric(table[name], errors="coerce").astype("float64")
         words = table.loc[numbers[name].isna() & table[name].notna(), name]
         if not words.empty:
             raise ScalingError(
-                f"{path}: {name} is {words.iloc[0]!r} in {_place(words.index[0])}; "
+                f"{name} is {words.iloc[0]!r} in {place(words.index[0])}; "
                 "expected a number; correct the row or remove it"
             )
     return table.assign(**numbers)
 
 
-def _name_runs(table: pd.DataFrame, path: Path, notes: list[str]) -> pd.DataFrame:
+def _name_runs(table: pd.DataFrame, source: str, notes: list[str]) -> pd.DataFrame:
     """Tell runs apart where the table has no column `run`."""
     if "run" in table:
         nameless = table.index[blank(table["run"])]
         if len(nameless):
             raise ScalingError(
-                f"run is empty in {_place(nameless[0])} of {path}; expected the name "
+                f"run is empty in {place(nameless[0])}; expected the name "
                 "of the row's run: fill it in, or remove the column"
             )
-        return table.assign(run=table["run"].astype(str))
+        return table.assign(run=table["run"].astype(str), **{OWN_RUN: False})
     # rows of one size may be checkpoints of one run or runs of their own; taken for
     # one run, all but the best of them would be lost to the envelope without a word
     notes.append(
-        f"{path} has no column 'run': each row counts as a run of its own; where rows "
-        "are checkpoints, name the column that tells runs apart: --columns run=COLUMN"
+        f"{source} has no column 'run': each row counts as a run of its own; where rows"
+        " are checkpoints, name the column that tells runs apart: --columns run=COLUMN"
     )
-    return table.assign(run=[f"row {n}" for n in range(1, len(table) + 1)])
+    rows = [f"row {n}" for n in range(1, len(table) + 1)]
+    return table.assign(run=rows, **{OWN_RUN: True})
+
+
+# --- All sources --------------------------------------------------------------------
+
+
+def _joined(tables: Mapping[str, pd.DataFrame], notes: list[str]) -> Records:
+    """Make one table of the sources, refusing values that no law can use."""
+    loss = _common_loss(tables, notes)
+    quantities = _quantities(tables, loss, notes)
+    everything = pd.concat(tables.values())
+    if len(tables) > 1:
+        everything = _tell_sources_apart(everything, notes)
+    frame, dropped = drop_diverged(everything, loss)
+    quantities = leave_out_broken(frame, quantities, notes)
+    refuse_unusable(frame, [quantity.column for quantity in quantities.values()])
+    note_repeated(frame, quantities, notes)
+    note_status(everything, frame, notes)
+    return Records(
+        frame=frame.reset_index(drop=True),
+        quantities=quantities,
+        sources=tuple(tables),
+        dropped=dropped,
+        notes=tuple(notes),
+    )
 
 
 def _common_loss(tables: Mapping[str, pd.DataFrame], notes: list[str]) -> str:
@@ -266,7 +332,7 @@ def _quantities(
 ) -> dict[str, Quantity]:
     """Find the quantities that every source holds."""
     found = {}
-    for symbol in ("C", "N_nv", "N_v", "D", "V", "L_u"):
+    for symbol in SYMBOLS:
         column = loss if symbol == "L_u" else NAMES[symbol]
         lacking = [source for source, table in tables.items() if column not in table]
         if not lacking:
@@ -278,97 +344,17 @@ def _quantities(
     return found
 
 
-# --- Values -------------------------------------------------------------------------
-
-
-def _drop_diverged(
-    frame: pd.DataFrame, loss: str
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Leave out the evaluations in which a run had diverged, and count them."""
-    if "status" not in frame:
-        return frame, {}
-    lost = _diverged(frame) & ~np.isfinite(frame[loss])
-    if not lost.any():
-        return frame, {}
-    reason = f"{loss} not finite in a diverged run"
-    if lost.all():
-        raise ScalingError(
-            f"no evaluation is left: {reason} in all {len(frame)} rows; expected at "
-            "least one before a run diverged: add runs"
-        )
-    return frame[~lost], {reason: int(lost.sum())}
-
-
-def _diverged(frame: pd.DataFrame) -> pd.Series[bool]:
-    return frame["status"].astype(str).str.contains("diverged", case=False)
-
-
-def _refuse_unusable(frame: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Refuse values that no law can use; say which rows hold them."""
-    for name in columns:
-        values = frame[name].to_numpy()
-        infinite = ~np.isfinite(values)
-        if infinite.any():
-            raise ScalingError(
-                f"{name} is not finite in {_rows(frame, infinite, values)}; expected "
-                "numbers: remove those rows, or mark them with status = diverged"
-            )
-        if name in POSITIVE and (values <= 0).any():
-            raise ScalingError(
-                f"{name} is not positive in {_rows(frame, values <= 0, values)}; "
-                "laws are fitted in log10: correct those rows or remove them"
-            )
-
-
-def _rows(frame: pd.DataFrame, bad: Mask, values: NDArray[np.float64]) -> str:
-    """Name the first rows that are bad, with their values."""
-    places = [
-        f"{_place(row)} of {source} ({value:g})"
-        for (source, row), value in zip(frame.index[bad], values[bad], strict=True)
-    ]
-    more = f" and {len(places) - 5} more" if len(places) > 5 else ""
-    return ", ".join(places[:5]) + more
-
-
-def _place(row: object) -> str:
-    """Name a row: by its number in a file, by its run and line in a store."""
-    return row if isinstance(row, str) else f"row {row}"
-
-
-def _note_status(
-    everything: pd.DataFrame, kept: pd.DataFrame, notes: list[str]
-) -> None:
-    """Count the runs that did not finish but of which evaluations are kept."""
-    if "status" not in kept:
-        return
-    # Where rows differ in status, those that diverged may all have been dropped.
-    diverged = set(everything.loc[_diverged(everything), "run"]) & set(kept["run"])
-    others = kept.loc[~kept["run"].isin(diverged) & ~blank(kept["status"])]
-    runs_of = (
-        others.groupby("status")["run"].nunique().drop("finished", errors="ignore")
-    )
-    if "unfinished" in runs_of:
-        notes.append(
-            "runs not finished, whose best evaluation so far counts: "
-            f"{runs_of.pop('unfinished')}"
-        )
-    if diverged:
-        notes.append(
-            "runs that diverged, whose best evaluation before that counts: "
-            f"{len(diverged)}"
-        )
-    for status, runs in runs_of.items():
-        notes.append(f"runs of status {status!r}, whose best evaluation counts: {runs}")
-
-
 def _tell_sources_apart(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """Keep runs apart that bear the same name in different sources."""
     source = frame.index.get_level_values("source")
-    sources_of_run = source.to_series(index=frame.index).groupby(frame["run"]).nunique()
-    shared = sources_of_run[sources_of_run > 1]
+    pairs = pd.DataFrame({"source": source, "run": frame["run"].to_numpy()})
+    runs = pairs.drop_duplicates()["run"]
+    shared = runs[runs.duplicated()]
     if shared.empty:
         return frame
-    notes.append(
-        f"{len(shared)} run names occur in several sources and count as different runs"
-    )
-    return frame.assign(run=source.astype(str) + ":" + frame["run"])
+    named = shared[shared.isin(frame.loc[~frame[OWN_RUN], "run"])].nunique()
+    if named:
+        notes.append(
+            f"{named} run names occur in several sources and count as different runs"
+        )
+    return frame.assign(run=source + ":" + frame["run"])

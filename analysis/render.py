@@ -6,15 +6,11 @@ A good state is written quietly, a bad one in capitals, so that it shows without
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import zip_longest
+from collections.abc import Iterator, Sequence
 
 from scaling.analysis.laws import FORMS, Law
+from scaling.analysis.layout import aligned, section, table, wrap
 from scaling.analysis.study import Comparison, Study
-
-WIDTH = 100
-GLUED = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 
 
 def summary(study: Study) -> str:
@@ -29,11 +25,11 @@ def summary(study: Study) -> str:
         *_heading(study),
         *_laws(study),
         *_holdout(study),
-        *_section("Warnings", _warnings(study)),
-        *_section("Not fitted", (f"{k}: {why}" for k, why in study.skipped.items())),
+        *section("Warnings", _warnings(study)),
+        *section("Not fitted", (f"{k}: {why}" for k, why in study.skipped.items())),
         *_published(study.published),
-        *_section("Rows dropped", (f"{n}: {why}" for why, n in study.dropped.items())),
-        *_section("Notes", study.notes),
+        *section("Rows dropped", (f"{n}: {why}" for why, n in study.dropped.items())),
+        *section("Notes", study.notes),
     ]
     return "\n".join(lines)
 
@@ -41,12 +37,12 @@ def summary(study: Study) -> str:
 def _heading(study: Study) -> Iterator[str]:
     bad = [law.name for law in study.laws.values() if law.status != "good"]
     state = f"DOUBTFUL: {', '.join(bad)}" if bad else "no law is in doubt"
-    yield from _wrap(f"Laws of {', '.join(study.sources)}")
-    yield from _wrap(
+    yield from wrap(f"Laws of {', '.join(study.sources)}")
+    yield from wrap(
         f"{study.evaluations} evaluations of {len(study.minima)} runs, "
         f"{len(study.frontier)} runs on the envelope; data {study.data_hash}"
     )
-    yield from _wrap(f"{study.settings['selection']}; {study.settings['objective']}")
+    yield from wrap(f"{study.settings['selection']}; {study.settings['objective']}")
     yield state if study.laws else "NO LAW COULD BE FITTED"
 
 
@@ -64,7 +60,7 @@ def _laws(study: Study) -> Iterator[str]:
             rows.append((law.name, *cells))
     if study.laws:
         yield ""
-        yield from _table(rows, right=(2, 3))
+        yield from table(rows, right=(2, 3))
 
 
 def _formula(law: Law, study: Study) -> str:
@@ -96,7 +92,7 @@ def _holdout(study: Study) -> Iterator[str]:
         rows.append(
             (name, f"{error.n}", f"{error.rmse:.3f}", f"{error.mean:+.3f}", unit)
         )
-    yield from _table(rows, right=(1, 2, 3))
+    yield from table(rows, right=(1, 2, 3))
 
 
 def _warnings(study: Study) -> Iterator[str]:
@@ -120,63 +116,7 @@ def _published(comparisons: Sequence[Comparison]) -> Iterator[str]:
         fitted = f"{row.slope:.5f}, {row.intercept:.5f}"
         verdict = "agrees" if row.agrees else "DIFFERS"
         rows.append((row.equation, row.law, printed, fitted, verdict))
-    for lines, comparison in zip(_aligned(rows), (None, *comparisons), strict=True):
+    for lines, comparison in zip(aligned(rows), (None, *comparisons), strict=True):
         yield from lines
         if comparison is not None:
-            yield from _wrap(comparison.note, indent=10)
-
-
-def _section(title: str, items: Iterable[str]) -> Iterator[str]:
-    listed = list(items)
-    if listed:
-        yield ""
-        yield title
-    for item in listed:
-        first, *rest = _wrap(item, indent=4)
-        yield f"  - {first.lstrip()}"
-        yield from rest
-
-
-def _wrap(text: str, indent: int = 0) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=" " * indent,
-        subsequent_indent=" " * indent,
-        break_on_hyphens=False,
-    )
-
-
-def _table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> Iterator[str]:
-    """Write a table; `right` lists the columns aligned to the right."""
-    for lines in _aligned(rows, right):
-        yield from lines
-
-
-def _aligned(
-    rows: Sequence[Sequence[str]], right: Sequence[int] = ()
-) -> Iterator[list[str]]:
-    """Give each row's lines: several where a cell has them, or is too wide for one."""
-    widths = [
-        max(len(line) for cell in column for line in cell.split("\n"))
-        for column in zip(*rows, strict=True)
-    ]
-    widest = widths.index(max(widths))
-    widths[widest] -= max(0, sum(widths) + 2 * len(widths) - WIDTH)
-    for row in rows:
-        cells = [_fold(*pair) for pair in zip(row, widths, strict=True)]
-        lines = []
-        for line in zip_longest(*cells, fillvalue=""):
-            aligned = (
-                part.rjust(width) if column in right else part.ljust(width)
-                for column, (part, width) in enumerate(zip(line, widths, strict=True))
-            )
-            lines.append(("  " + "  ".join(aligned)).rstrip())
-        yield lines
-
-
-def _fold(cell: str, width: int) -> list[str]:
-    """Break a cell into lines, but not between a value and its error."""
-    lines = cell.replace(" ± ", GLUED).split("\n")
-    folded = [part for line in lines for part in textwrap.wrap(line, width) or [""]]
-    return [part.replace(GLUED, " ± ") for part in folded]
+            yield from wrap(comparison.note, indent=10)

@@ -308,7 +308,7 @@ def fit(records: Records, holdout: float | None = None) -> Study:
         best_codebooks=tables["best_codebooks"],
         holdout=None if holdout is None else Holdout(compute=threshold, errors=errors),
         dropped=records.dropped,
-        notes=records.notes,
+        notes=(*records.suspicions, *records.notes),
         published=tuple(compare(law, tables) for law in records.published),
     )
 

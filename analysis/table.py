@@ -8,15 +8,24 @@ where the first becomes the second.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scaling.record import COLUMNS
 
-SYMBOLS = ("C", "N_nv", "N_v", "D", "V", "L_u")
+SYMBOLS = ("C", "N", "N_nv", "N_v", "D", "U", "V", "L_u", "weight")
+"""What points may hold: the quantities of the laws, and the weight of a row."""
+
+OWN_RUN = "own_run"
+"""Column of a frame: whether a row is a run of its own, its source naming no runs."""
+
+MOST_SIZES = 10_000
+"""Distinct counts beyond which no short names are sought."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,12 +41,13 @@ class Quantity:
 
     @classmethod
     def of(cls, symbol: str, column: str) -> Quantity:
-        """Name a quantity that the run record knows.
+        """Name a quantity that the run record knows, or the weight of a row.
 
         >>> Quantity.of("C", "flops").label
         'Training compute C (FLOPs)'
         """
-        return cls(symbol=symbol, column=column, label=COLUMNS[column].label)
+        label = COLUMNS[column].label if column in COLUMNS else column.capitalize()
+        return cls(symbol=symbol, column=column, label=label)
 
     @property
     def shown(self) -> str:
@@ -68,15 +78,18 @@ class Records:
     """The evaluations of a study, checked, with everything done to them said."""
 
     frame: pd.DataFrame
-    """One row per evaluation, columns spelled as in the run record."""
+    """One row per evaluation, columns spelled as in the run record, and `OWN_RUN`
+    (without it all runs are named)."""
     quantities: Mapping[str, Quantity]
-    """The quantities that `frame` holds, by symbol."""
+    """The quantities that `frame` holds in every row, by symbol."""
     sources: tuple[str, ...]
     """Where the rows came from."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Number of rows left out, by reason."""
     notes: tuple[str, ...] = ()
     """What a reader of the results must know about the rows, in sentences."""
+    suspicions: tuple[str, ...] = ()
+    """Doubts about the units of the rows, in sentences that begin in capitals."""
     published: tuple[PublishedLaw, ...] = ()
     """Laws that a paper derived from these rows."""
 
@@ -86,25 +99,26 @@ class Records:
         Returns
         -------
         DataFrame
-            Columns `run`, `size` (as named, or else made from `N_nv`, or else empty;
-            absent where no row has any) and those of `SYMBOLS` that the records
-            hold, the latter as float64.
+            Columns `run`, `size` (as named, or else made from `N_nv` or, without it,
+            `N`, or else empty; absent where no row has any) and those of `SYMBOLS`
+            that the records hold, the latter as float64.
         """
         points = self.frame[["run"]].astype(str)
         sizes = self._sizes()
         if sizes is not None:
             points["size"] = sizes
-        for symbol in SYMBOLS:
-            if symbol in self.quantities:
-                column = self.quantities[symbol].column
-                points[symbol] = self.frame[column].astype("float64")
-        return points.reset_index(drop=True)
+        return pd.concat([points, self._values()], axis=1).reset_index(drop=True)
+
+    def _values(self) -> pd.DataFrame:
+        held = [symbol for symbol in SYMBOLS if symbol in self.quantities]
+        values = self.frame[[self.quantities[symbol].column for symbol in held]]
+        return values.set_axis(held, axis=1).astype("float64")
 
     def _sizes(self) -> pd.Series[str] | None:
+        held = [symbol for symbol in ("N_nv", "N") if symbol in self.quantities]
         made = None
-        if "N_nv" in self.quantities:
-            counts = self.frame[self.quantities["N_nv"].column]
-            made = counts.map(size_names(counts.unique()))
+        if held:
+            made = _size_of_each(self.frame[self.quantities[held[0]].column])
         if "size" not in self.frame:
             return made
         named = self.frame["size"]
@@ -114,17 +128,49 @@ class Records:
 
     @property
     def data_hash(self) -> str:
-        """First 16 hex digits of the SHA-256 of the values used, in any row order."""
-        points = self.points()
-        points = points.sort_values(list(points.columns))
+        """First 16 hex digits of the SHA-256 of the values used, in any row order.
+
+        Names count where the sources give them, not where they were made here.
+        """
+        columns = [*self._given_names(), *self._values().items()]
+        order = _order([column for _, column in columns])
         digest = hashlib.sha256()
-        for name, column in points.items():
+        for name, column in columns:
             digest.update(f"{name}\n".encode())
+            ordered = column.to_numpy()[order]
             if column.dtype == "float64":
-                digest.update(column.to_numpy("<f8").tobytes())
+                digest.update(ordered.astype("<f8", copy=False).tobytes())
             else:
-                digest.update("\n".join(column).encode())
+                digest.update("\n".join(ordered).encode())
         return digest.hexdigest()[:16]
+
+    def _given_names(self) -> Iterator[tuple[str, pd.Series[str]]]:
+        """Give the columns `run` and `size` with blanks for names that were made."""
+        own = self.frame.get(OWN_RUN, pd.Series(False, index=self.frame.index))
+        if not own.all():
+            yield "run", self.frame["run"].astype(str).mask(own, "")
+        if "size" in self.frame and not (nameless := blank(self.frame["size"])).all():
+            yield "size", self.frame["size"].astype(str).mask(nameless, "")
+
+
+def _order(columns: Sequence[pd.Series[Any]]) -> NDArray[np.intp]:
+    """Sort rows by the first column, where equal by the next, and so on."""
+    keys = [
+        column.to_numpy()
+        if column.dtype == "float64"
+        else pd.factorize(column, sort=True)[0]
+        for column in columns
+    ]
+    order = np.argsort(keys[0])
+    first = keys[0][order]
+    all_differ = bool((first[1:] > first[:-1]).all())
+    return order if all_differ else np.lexsort(keys[::-1])
+
+
+def _size_of_each(counts: pd.Series[Any]) -> pd.Series[str]:
+    codes, distinct = pd.factorize(counts, use_na_sentinel=False)
+    names = np.array(list(size_names(distinct.tolist()).values()), dtype=object)
+    return pd.Series(names[codes], index=counts.index)
 
 
 def blank(cells: pd.Series[Any]) -> pd.Series[bool]:
@@ -145,11 +191,11 @@ def size_names(counts: Iterable[float]) -> dict[float, str]:
     {1210000: '1.21M', 1240000: '1.24M'}
     """
     counts = list(counts)
-    for digits in range(2, 16):
+    for digits in range(2, 16 if len(counts) <= MOST_SIZES else 2):
         names = {count: _short(count, digits) for count in counts}
         if len(set(names.values())) == len(names):
             return names
-    return {count: repr(count) for count in counts}
+    return dict(zip(counts, map(repr, counts), strict=True))
 
 
 def _short(count: float, digits: int) -> str:

@@ -44,7 +44,9 @@ One row per evaluation of one run. `scaling run` writes one folder per run:
 
 `runs.csv` leaves out `seconds`, so that the same grid gives the same bytes. Any CSV,
 Parquet or JSONL file with these columns, or with others mapped by `--columns`, is as
-good an input to `scaling fit` as a run store. Only `flops` and a loss are required.
+good an input to `scaling fit` as a run store. Required are a loss and `flops`, or in
+its place `tokens` and the parameters, which give C = 6 N D; `weight`, the weight of a
+row (0 or more), is read where there is one.
 
 | column | meaning | symbol | unit |
 |---|---|---|---|

@@ -112,6 +112,7 @@ def run(
         return {
             "step": step,
             "tokens": trained,
+            "unique_tokens": epoch_tokens,
             "epochs": trained / epoch_tokens,
             "flops": training_flops(job.forward_flops, trained),
             **scores,

@@ -77,6 +77,12 @@ COLUMNS = _columns(
     Column(name="d_ff", meaning="Feed-forward width"),
     Column(name="step", meaning="Optimiser steps"),
     Column(name="tokens", meaning="Training data", symbol="D", unit="tokens"),
+    Column(
+        name="unique_tokens",
+        meaning="Unique training data",
+        symbol="U",
+        unit="tokens",
+    ),
     Column(name="epochs", meaning="Epochs"),
     Column(name="flops", meaning="Training compute", symbol="C", unit="FLOPs"),
     Column(name="flops_convention", meaning="FLOPs convention"),

@@ -1,5 +1,6 @@
 """Files as tables: what is read, and what is refused rather than guessed."""
 
+import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
@@ -126,3 +127,73 @@ def test_a_last_line_that_is_no_object_is_refused(tmp_path, line):
     path = write(tmp_path, '{"flops": 1e9, "loss": 2}\n' + line, "t.jsonl")
     with pytest.raises(ScalingError, match=r"t\.jsonl:2 is not a JSON object"):
         read([path])
+
+
+# --- DataFrames ---------------------------------------------------------------------
+
+
+def test_a_dataframe_is_read_like_its_file_and_stays_as_it_is(table, tmp_path):
+    table.to_csv(tmp_path / "t.csv", index=False)
+    before = table.copy()
+    from_frame, from_csv = read(table), read(tmp_path / "t.csv")
+    assert_frame_equal(from_frame.points(), from_csv.points())
+    assert from_frame.data_hash == from_csv.data_hash
+    assert from_frame.sources == ("table",)
+    assert_frame_equal(table, before)
+
+
+def test_several_dataframes_and_files_are_one_table(table, tmp_path):
+    half = len(table) // 2
+    both = read([table[:half], table[half:]])
+    assert both.sources == ("table 1", "table 2")
+    assert both.data_hash == read(table).data_hash
+    table[half:].to_csv(tmp_path / "t.csv", index=False)
+    mixed = read([table[:half], tmp_path / "t.csv"])
+    assert mixed.sources == ("table", str(tmp_path / "t.csv"))
+    assert mixed.data_hash == both.data_hash
+
+
+def test_columns_of_a_dataframe_can_be_mapped_and_need_not_be_text():
+    table = pd.DataFrame([[1e9, 2.0], [2e9, 1.0]])
+    assert read(table, {"C": "0", "L": "1"}).points()["C"].tolist() == [1e9, 2e9]
+
+
+@pytest.mark.parametrize("kind", ["Int64", "Float64", "object", "str"])
+def test_a_dataframe_s_types_do_not_matter(kind):
+    table = pd.DataFrame({"flops": [10, 20], "loss": [2, 1], "tokens": [3, 4]})
+    points = read(table.astype(kind)).points()
+    assert points[["C", "D", "L_u"]].to_numpy().tolist() == [[10, 3, 2], [20, 4, 1]]
+
+
+def test_missing_values_of_nullable_types_are_missing():
+    table = pd.DataFrame({"flops": [10, 20], "loss": [2, None]}).astype("Int64")
+    with pytest.raises(ScalingError, match=r"loss is not finite in row 2 of table"):
+        read(table)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            pd.DataFrame(),
+            "table is empty; expected a header and one row per evaluation",
+        ),
+        (pd.DataFrame({"flops": [], "loss": []}), "table is empty"),
+        (
+            pd.DataFrame([[1, 2, 3]], columns=["flops", "loss", "loss"]),
+            "table has more than one column 'loss'; expected each name once",
+        ),
+        (pd.DataFrame({"a": [1]}), "table has no column 'flops'; it has: a; name it"),
+    ],
+)
+def test_dataframes_that_cannot_be(table, message):
+    with pytest.raises(ScalingError, match=message):
+        read(table)
+
+
+def test_a_source_that_is_given_twice_is_read_once_and_this_is_said(table, tmp_path):
+    path = tmp_path / "t.csv"
+    table.to_csv(path, index=False)
+    records = read([path, path])
+    assert len(records.frame) == len(table)
+    assert f"{path} is given more than once, and read once" in records.notes

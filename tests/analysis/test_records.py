@@ -101,6 +101,17 @@ def test_runs_of_one_name_in_two_sources_are_two_runs(tmp_path):
     assert f"D is left out: {a} has no column 'tokens'" in records.notes
 
 
+def test_columns_of_other_meaning_do_not_get_in_the_way(tmp_path):
+    text = "run,flops,loss,source,row,own_run\nx,1e9,2,web,7,no\ny,2e9,1,web,7,no\n"
+    a, b = csv(tmp_path, text, "a.csv"), csv(tmp_path, text, "b.csv")
+    assert read([a, b]).frame["run"].tolist() == [
+        f"{a}:x",
+        f"{a}:y",
+        f"{b}:x",
+        f"{b}:y",
+    ]
+
+
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
@@ -123,7 +134,7 @@ def test_a_missing_column_names_those_present(tmp_path):
         read([path])
     assert str(caught.value) == (
         f"{path} has no column 'flops'; it has: compute, loss, seed; "
-        "name it with --columns C=COLUMN"
+        "name it with --columns C=COLUMN, or N and D, which give C = 6 N D"
     )
 
 
@@ -203,7 +214,7 @@ def test_columns_that_no_source_needs_are_said(store):
             {"N_nv": "a", "N_v": "a"},
             "the column 'a' to both non_vocab_params and vocab_params; expected one",
         ),
-        ({"N": "a"}, "the record knows no 'N'; "),
+        ({"M": "a"}, "the record knows no 'M'; "),
     ],
 )
 def test_columns_that_clash_are_refused(tmp_path, columns, message):
@@ -279,7 +290,7 @@ def test_with_nothing_to_tell_runs_apart_each_row_is_one(tmp_path):
         (
             "loss",
             "2.1 nats",
-            r"loss is '2.1 nats' in row 2; expected a number; correct",
+            r"loss is '2.1 nats' in row 2 of .*runs.csv; expected a number; correct",
         ),
     ],
 )

@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @pytest.fixture
 def studies(small_study, scamo_study, table, tmp_path):
-    sparse = table[table["codebook_size"] == 64].drop(columns=["run", "tokens"])
+    sparse = table[table["codebook_size"] == 64].drop(columns=["run", "vocab_params"])
     sparse.loc[sparse.index[0], ["normalised_loss", "status"]] = (
         float("nan"),
         "diverged",

@@ -94,7 +94,7 @@ def test_held_out_points_are_predicted_not_fitted(
 BAD = {
     "missing file": (None, [], "losses.csv"),
     "missing column": (
-        TABLE.replace("flops", "budget"),
+        TABLE.replace("flops", "budget").replace("tokens", "data"),
         [],
         "has no column 'flops'; it has: budget, normalised_loss",
     ),

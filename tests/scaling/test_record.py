@@ -206,7 +206,8 @@ class TestColumns:
         design = [
             *("run", "codebook_size", "nominal_codebook_size", "non_vocab_params"),
             *("vocab_params", "total_params", "d_model", "n_layers", "n_heads"),
-            *("d_ff", "step", "tokens", "epochs", "flops", "flops_convention"),
+            *("d_ff", "step", "tokens", "unique_tokens", "epochs"),
+            *("flops", "flops_convention"),
             *("loss", "unigram_loss", "normalised_loss", "bits_per_second", "seed"),
             *("schedule", "learning_rate", "batch_size", "precision", "device"),
             *("seconds", "code_version", "status"),

@@ -1,0 +1,281 @@
+"""The commands from losses to laws: `scaling fit`, `plot`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scaling.cli_common import (
+    LawOptions,
+    columns_option,
+    law_options,
+    parse_columns,
+    plain_errors,
+)
+
+if TYPE_CHECKING:
+    from scaling.analysis.intervals import Method
+    from scaling.analysis.study import Study
+    from scaling.analysis.table import Records
+
+# --- fit ---
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True)
+@columns_option
+@click.option(
+    "--law",
+    metavar="NAME",
+    help="Fit this law to the rows: log, power, power-floor, bnsl, chinchilla, "
+    "chinchilla-tied, kaplan, kaplan-floor, skaling, codebook, codebook-tied, "
+    "codebook-saturating, repetition; auto, the one that predicts best; or a .py file "
+    "that declares one.  [default: the five laws of the envelope]",
+)
+@click.option(
+    "--approach",
+    type=click.Choice(["all"]),
+    help="Set the approaches side by side: envelope, isoFLOP, law, derivative.",
+)
+@law_options
+@click.option(
+    "--interval",
+    "method",
+    type=click.Choice(["wald", "pairs", "residual", "wild"]),
+    help="How intervals are made.  [default: as the design asks; it is said]",
+)
+@click.option("--level", type=float, default=0.95, show_default=True, help="Coverage.")
+@click.option(
+    "--draws",
+    type=click.IntRange(min=100),
+    default=1000,
+    show_default=True,
+    help="Refits of a bootstrap.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of a bootstrap.")
+@click.option(
+    "--holdout",
+    type=float,
+    help="Hold points out of the fit: above 1 those from this compute (FLOPs) on, "
+    "below 1 this share of them, of highest compute.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the laws to this JSON file."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else."
+)
+@plain_errors
+def fit(
+    sources: tuple[str, ...],
+    columns: str | None,
+    law: str | None,
+    approach: str | None,
+    how: LawOptions,
+    method: Method | None,
+    level: float,
+    draws: int,
+    seed: int,
+    holdout: float | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Derive scaling laws from losses.
+
+    SOURCES are run stores of scaling run; CSV, Parquet or JSONL files; or the word
+    scamo, the built-in reference study. Every law needs a loss. Without --law the laws
+    of the envelope are fitted, which need compute (FLOPs), and some of them parameters,
+    codebook and tokens; with it, one law to all rows, with its card.
+
+    \b
+    Example:
+      scaling fit quickstart --out laws.json
+      scaling fit losses.csv --columns N=params,D=tokens,L=loss --law chinchilla
+      scaling fit losses.csv --law chinchilla --objective lsq --fix E=1.7
+      scaling fit losses.csv --law auto --holdout 0.2 --json
+      scaling fit scamo --json
+    """
+    from scaling.analysis.records import read
+
+    records = read(sources, parse_columns(columns))
+    if approach:
+        _refuse_together("--approach", {"--law": law, "--holdout": holdout}, how)
+        _fit_approaches(records, out, as_json)
+    elif law:
+        _fit_law(
+            records,
+            law,
+            how,
+            out,
+            as_json,
+            method=method,
+            level=level,
+            draws=draws,
+            seed=seed,
+            holdout=holdout,
+        )
+    else:
+        _refuse_together("the laws of the envelope", {"--interval": method}, how)
+        _fit_envelope(records, holdout, out, as_json)
+
+
+def _refuse_together(what: str, given: Mapping[str, object], how: LawOptions) -> None:
+    """Refuse options that only a fit of one law would heed."""
+    names = [name for name, value in given.items() if value is not None]
+    names += how.given
+    if names:
+        raise click.UsageError(
+            f"{', '.join(names)} would have no effect on {what}: "
+            "name a law with --law as well, or leave it out"
+        )
+
+
+def _fit_envelope(
+    records: Records, holdout: float | None, out: Path | None, as_json: bool
+) -> None:
+    from scaling.analysis.render import summary
+    from scaling.analysis.study import fit as fit_laws
+
+    study = fit_laws(records, holdout=holdout)
+    study.require_laws()
+    if out:
+        study.save(out)
+    _show(study.to_dict, lambda: summary(study), out, as_json)
+
+
+def _fit_law(
+    records: Records,
+    law: str,
+    how: LawOptions,
+    out: Path | None,
+    as_json: bool,
+    **judged: Any,
+) -> None:
+    from scaling.analysis.card import card
+    from scaling.analysis.fitting import fit_law
+    from scaling.analysis.render_fit import selection_text, text
+    from scaling.analysis.selection import compare_laws
+
+    selection = None
+    if law == "auto":
+        selection = compare_laws(
+            records, objective=how.objective(records), rows=how.rows
+        )
+    chosen = law if selection is None else selection.best.formula
+    fitted = card(fit_law(records, chosen, **how.to_fit(records)), **judged)
+    if out:
+        fitted.save(out)
+
+    def fields() -> dict[str, Any]:
+        chosen_from = {} if selection is None else {"selection": selection.to_dict()}
+        return fitted.to_dict() | chosen_from
+
+    def lines() -> str:
+        before = "" if selection is None else selection_text(selection) + "\n\n"
+        return before + text(fitted)
+
+    _show(fields, lines, out, as_json)
+
+
+def _fit_approaches(records: Records, out: Path | None, as_json: bool) -> None:
+    from scaling.analysis.approaches import approaches, approaches_text
+    from scaling.files import write_json
+
+    found = approaches(records)
+    if out:
+        write_json(out, found.to_dict(), indent=1)
+    _show(found.to_dict, lambda: approaches_text(found), out, as_json)
+
+
+def _show(
+    fields: Callable[[], Mapping[str, Any]],
+    lines: Callable[[], str],
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    if as_json:
+        click.echo(json.dumps(fields(), allow_nan=False))
+        return
+    click.echo(lines())
+    if out:
+        click.echo(out)
+
+
+# --- plot ---
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("figures"),
+    show_default=True,
+    help="Folder for the figures.",
+)
+@click.option(
+    "--figure",
+    "only",
+    multiple=True,
+    help="Only this figure, such as figure3b; may be repeated.",
+)
+@click.option(
+    "--format",
+    "formats",
+    default="png,svg,pdf",
+    show_default=True,
+    help="File formats.",
+)
+@columns_option
+@click.option("--holdout", type=float, help="As for scaling fit.")
+@plain_errors
+def plot(
+    sources: tuple[str, ...],
+    out: Path,
+    only: tuple[str, ...],
+    formats: str,
+    columns: str | None,
+    holdout: float | None,
+) -> None:
+    """Draw the figures of a study.
+
+    SOURCES are those of scaling fit, or one laws.json that it wrote (which holds the
+    points of every figure but the training curves, figure 2). Beside each figure lies
+    the table behind it as CSV. Prints the paths.
+
+    \b
+    Example:
+      scaling plot quickstart --out quickstart/figures
+      scaling plot scamo --figure figure3b --format svg
+    """
+    from scaling.analysis.figures import figures, save
+
+    records, study = _records_and_study(sources, columns, holdout)
+    gallery = figures(records, study, only or None)
+    for name, reason in gallery.missing.items():
+        click.echo(f"{name} is not drawn: {reason}", err=True)
+    for figure in gallery.figures:
+        for path in save(figure, out, formats.split(",")):
+            click.echo(path)
+
+
+def _records_and_study(
+    sources: Sequence[str], columns: str | None, holdout: float | None
+) -> tuple[Records | None, Study]:
+    from scaling.analysis.records import read
+    from scaling.analysis.study import Study
+    from scaling.analysis.study import fit as fit_laws
+
+    if len(sources) == 1 and sources[0].lower().endswith(".json"):
+        if columns or holdout is not None:
+            raise click.UsageError(
+                "--columns and --holdout belong to a fit; "
+                f"{sources[0]} holds one already: give its records instead"
+            )
+        return None, Study.load(sources[0])
+    records = read(sources, parse_columns(columns))
+    return records, fit_laws(records, holdout=holdout)
