@@ -15,10 +15,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from scaling.analysis.approaches import approaches as approaches
+    from scaling.analysis.arms import compare_arms as compare_arms
+    from scaling.analysis.card import card as card
     from scaling.analysis.figures import figures as figures
     from scaling.analysis.figures import save as save
+    from scaling.analysis.fitting import fit_law as fit_law
+    from scaling.analysis.formula import Formula as Formula
+    from scaling.analysis.formula import Parameter as Parameter
+    from scaling.analysis.laws_file import load_laws as load_laws
+    from scaling.analysis.objective import Objective as Objective
     from scaling.analysis.records import read as read
     from scaling.analysis.render import summary as summary
+    from scaling.analysis.selection import compare_laws as compare_laws
     from scaling.analysis.study import Study as Study
     from scaling.analysis.study import fit as fit
     from scaling.models.motion import features as features
@@ -33,6 +42,15 @@ _HOMES = {
     "fit": "scaling.analysis.study",
     "Study": "scaling.analysis.study",
     "summary": "scaling.analysis.render",
+    "fit_law": "scaling.analysis.fitting",
+    "card": "scaling.analysis.card",
+    "Formula": "scaling.analysis.formula",
+    "Parameter": "scaling.analysis.formula",
+    "Objective": "scaling.analysis.objective",
+    "compare_laws": "scaling.analysis.selection",
+    "compare_arms": "scaling.analysis.arms",
+    "approaches": "scaling.analysis.approaches",
+    "load_laws": "scaling.analysis.laws_file",
     "figures": "scaling.analysis.figures",
     "save": "scaling.analysis.figures",
     "load_grid": "scaling.runs.grid",

@@ -1,0 +1,347 @@
+"""The approaches side by side: what each makes of the same rows.
+
+1  envelope: power laws through the runs that beat every cheaper one
+2  isoFLOP: minima of parabolas, cubics and Akima's curves over sizes at equal compute
+3  law: one law of size and data fitted to all rows, divided exactly
+   derivative: for each size the codebook that reaches a loss with the least compute
+
+They rest on different rows and different assumptions. Where they differ by more than
+their intervals, no single one of them should be believed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scaling.analysis.catalogue import LAWS
+from scaling.analysis.envelope import best_evaluations, envelope
+from scaling.analysis.fitting import Fit, fit_law
+from scaling.analysis.intervals import uncertainty
+from scaling.analysis.isoflop import IsoFlop, isoflop, slices
+from scaling.analysis.isoloss import isoloss
+from scaling.analysis.laws import Law, fit
+from scaling.analysis.layout import section, table, wrap
+from scaling.analysis.minimum import Method
+from scaling.analysis.parabola import bias
+from scaling.analysis.prediction import LEVEL, Estimate, predict_budget
+from scaling.analysis.table import Records
+from scaling.errors import ScalingError
+
+SCHEMA = 1
+SIZES = ("N", "N_nv")
+METHODS: tuple[Method, ...] = ("parabola", "cubic", "akima")
+CODEBOOK_LAW = "N_v(N_nv)"
+SLICES = 8
+"""Budgets at which training curves are read, where runs were not made at any."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What one approach says."""
+
+    approach: str
+    """Which approach, and how it was done."""
+    exponents: Mapping[str, Estimate] = field(default_factory=dict)
+    """Exponent in compute of the best N, N_nv, N_v and D; `N_v(N_nv)` in N_nv."""
+    at_top: Mapping[str, Estimate] = field(default_factory=dict)
+    """The best N, N_nv, N_v, V and D at the largest compute of the rows."""
+    n: int = 0
+    """Points that it rests on."""
+    reason: str = ""
+    """Why it gives no answer; empty where it does."""
+    warnings: tuple[str, ...] = ()
+    """What speaks against it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Approaches:
+    """All approaches on the same rows."""
+
+    sources: tuple[str, ...]
+    """Where the rows came from."""
+    data_hash: str
+    """First 16 hex digits of the SHA-256 of the values used."""
+    compute: float
+    """Largest compute of the rows, in FLOPs."""
+    answers: tuple[Answer, ...]
+    """One per approach."""
+    notes: tuple[str, ...]
+    """What was done to the rows."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the comparison as JSON holds it."""
+        return {
+            "schema": SCHEMA,
+            "kind": "approaches",
+            "sources": list(self.sources),
+            "data_hash": self.data_hash,
+            "compute": self.compute,
+            "approaches": [_finite(asdict(answer)) for answer in self.answers],
+            "notes": list(self.notes),
+        }
+
+
+def approaches(records: Records) -> Approaches:
+    """Answer by every approach that the records allow; the others say why not.
+
+    Parameters
+    ----------
+    records : Records
+        With compute, and sizes N or N_nv, for any approach to answer.
+    """
+    points = records.points()
+    top = float(points["C"].max()) if "C" in points else math.nan
+    size = next((symbol for symbol in SIZES if symbol in points), "N")
+    law = _answer("3 law", lambda: _by_law(records, top))
+    answers = [_answer("1 envelope", lambda: _by_envelope(points, top))]
+    for method in METHODS:
+        profiled = partial(_by_isoflop, points, size, method, top, records)
+        answers.append(_answer(f"2 isoFLOP, {method}", profiled))
+    answers.append(law)
+    if {"N_v", "V", "N_nv"} <= set(points):
+        answers.append(_answer("derivative", lambda: _by_derivative(points)))
+    return Approaches(
+        sources=records.sources,
+        data_hash=records.data_hash,
+        compute=top,
+        answers=tuple(answers),
+        notes=records.notes,
+    )
+
+
+def _answer(name: str, find: Callable[[], dict[str, Any]]) -> Answer:
+    try:
+        return Answer(**({"approach": name} | find()))
+    except ScalingError as reason:
+        return Answer(approach=name, reason=str(reason))
+
+
+def _require(points: pd.DataFrame, *symbols: str) -> None:
+    lacking = [symbol for symbol in symbols if symbol not in points]
+    if lacking:
+        raise ScalingError(
+            f"needs {' and '.join(lacking)}, which the rows do not hold: name the "
+            f"column with --columns {lacking[0]}=COLUMN"
+        )
+
+
+# --- 1: envelope --------------------------------------------------------------------
+
+
+def _by_envelope(points: pd.DataFrame, top: float) -> dict[str, Any]:
+    _require(points, "C")
+    chosen = envelope(best_evaluations(points))
+    laws = {
+        symbol: fit(f"{symbol}(C)", "power", chosen["C"], chosen[symbol])
+        for symbol in ("N", "N_nv", "N_v", "D")
+        if symbol in chosen
+    }
+    if not laws:
+        raise ScalingError(
+            "the rows hold neither sizes nor data; name them with --columns N=COLUMN"
+        )
+    return _of_lines(laws, top, len(chosen))
+
+
+def _of_lines(laws: Mapping[str, Law], top: float, n: int) -> dict[str, Any]:
+    warnings = [f"{law.name}: {text}" for law in laws.values() for text in law.warnings]
+    return {
+        "exponents": {symbol: _slope(law) for symbol, law in laws.items()},
+        "at_top": {symbol: _at(law, top) for symbol, law in laws.items()},
+        "n": n,
+        "warnings": tuple(warnings),
+    }
+
+
+def _slope(law: Law) -> Estimate:
+    low, high = law.slope_interval(LEVEL)
+    return Estimate(value=law.slope, low=low, high=high)
+
+
+def _at(law: Law, x: float) -> Estimate:
+    interval = law.interval([x], LEVEL)
+    return Estimate(
+        value=float(interval.predicted[0]),
+        low=float(interval.mean_low[0]),
+        high=float(interval.mean_high[0]),
+    )
+
+
+# --- 2: isoFLOP ---------------------------------------------------------------------
+
+
+def _by_isoflop(
+    points: pd.DataFrame, size: str, method: Method, top: float, records: Records
+) -> dict[str, Any]:
+    _require(points, "C", size)
+    found, from_curves = _profiles(points, size, method)
+    if not found.laws:
+        raise ScalingError(
+            f"{len(found.used)} of {len(found.profiles)} budgets have a minimum, but a "
+            f"law needs 2 ({'; '.join(_left_out(found))})"
+        )
+    laws = {name.removesuffix("(C)"): law for name, law in found.laws.items()}
+    answer = _of_lines(laws, top, len(found.used))
+    warnings = [f"left out: {text}" for text in _left_out(found)]
+    if method == "parabola":
+        warnings += _bias_of(found, records)
+    if from_curves:
+        warnings.append(
+            f"profiles read off training curves at {SLICES} budgets, where no run "
+            "ended: fair only if the schedule can be cut there"
+        )
+    return answer | {"warnings": (*answer["warnings"], *warnings)}
+
+
+def _left_out(found: IsoFlop) -> list[str]:
+    """Say which budgets have no minimum, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for C, why in found.refused.items():
+        by_reason.setdefault(why, []).append(f"{C:.3g}")
+    return [f"{', '.join(Cs)} FLOPs: {why}" for why, Cs in by_reason.items()]
+
+
+def _profiles(points: pd.DataFrame, size: str, method: Method) -> tuple[IsoFlop, bool]:
+    """Profile the runs' budgets; or else read the curves at budgets of our own."""
+    try:
+        return isoflop(points, size, method=method), False
+    except ScalingError:
+        rows = points.groupby("run").size()
+        if rows.median() < 3:
+            raise
+    low, high = np.log(points["C"].quantile([0.1, 0.95]))
+    cut = slices(points, np.exp(np.linspace(low, high, SLICES)).tolist())
+    return isoflop(cut, size, method=method), True
+
+
+def _bias_of(found: IsoFlop, records: Records) -> Iterator[str]:
+    """Say what a parabola does to sizes under the law that the rows follow."""
+    try:
+        law = fit_law(records, "chinchilla")
+        text = bias(found, law.value("alpha"), law.value("beta")).warning
+    except ScalingError:  # no law of N and D on these rows: the bias is not known
+        return
+    if text:
+        yield f"BIASED: {text}"
+
+
+# --- 3: one law ---------------------------------------------------------------------
+
+
+def _by_law(records: Records, top: float) -> dict[str, Any]:
+    points = records.points()
+    laws = [LAWS["chinchilla"]]
+    if "V" in points and points["V"].min() < points["V"].max():
+        laws = [LAWS["codebook"], LAWS["codebook-tied"]]
+    # A negative exponent leaves no optimum: the last resort keeps them positive.
+    positive = {p.name: (0.0, p.upper) for p in laws[-1].free if p.lower == -p.upper}
+    laws.append(laws[-1].bound(positive))
+    reasons = []
+    for law in laws:
+        try:
+            return _divided(fit_law(records, law), top, reasons)
+        except ScalingError as reason:
+            reasons.append(str(reason))
+    raise ScalingError(reasons[0])
+
+
+def _divided(fitted: Fit, top: float, reasons: Sequence[str]) -> dict[str, Any]:
+    prediction = predict_budget(fitted, uncertainty(fitted), top)
+    return {
+        "approach": f"3 law, {fitted.formula.name}",
+        "exponents": prediction.exponents,
+        "at_top": prediction.quantities,
+        "n": fitted.sample.n,
+        "warnings": (
+            *(f"another law was tried first: {reason}" for reason in reasons),
+            *fitted.certificate.warnings,
+        ),
+    }
+
+
+# --- Derivative ---------------------------------------------------------------------
+
+
+def _by_derivative(points: pd.DataFrame) -> dict[str, Any]:
+    _require(points, "C")
+    found = isoloss(points)
+    if found.law is None:
+        reasons = "; ".join(f"{each.N_nv:.3g}: {each.reason}" for each in found.best)
+        raise ScalingError(
+            "fewer than 2 sizes have a codebook that needs the least compute for a "
+            f"loss ({reasons}): train codebooks on both sides of it"
+        )
+    used = [each for each in found.best if not each.reason]
+    refused = [
+        f"N_nv = {each.N_nv:.3g} is left out: {each.reason}"
+        for each in found.best
+        if each.reason
+    ]
+    return {
+        "exponents": {CODEBOOK_LAW: _slope(found.law)},
+        "at_top": {"N_v": _at(found.law, used[-1].N_nv)},
+        "n": len(used),
+        "warnings": (*found.law.warnings, *refused),
+    }
+
+
+# --- Text ---------------------------------------------------------------------------
+
+
+def approaches_text(found: Approaches) -> str:
+    """Write the comparison for the terminal, one table for each quantity."""
+    lines = [
+        *wrap(f"Approaches to {', '.join(found.sources)}; data {found.data_hash}"),
+        f"with {100 * LEVEL:g} % intervals; the largest compute is "
+        f"{found.compute:.3g} FLOPs",
+    ]
+    answered = [each for each in found.answers if not each.reason]
+    for symbol in dict.fromkeys(s for each in answered for s in each.exponents):
+        rows = [_head(symbol, found.compute)]
+        rows += [_cells(each, symbol) for each in answered if symbol in each.exponents]
+        lines += ["", *table(rows, right=(1,))]
+    refused = [each for each in found.answers if each.reason]
+    lines += [
+        *section("No answer", (f"{each.approach}: {each.reason}" for each in refused)),
+        *section(
+            "Warnings",
+            (f"{each.approach}: {text}" for each in answered for text in each.warnings),
+        ),
+        *section("Notes", found.notes),
+    ]
+    return "\n".join(lines)
+
+
+def _head(symbol: str, compute: float) -> tuple[str, ...]:
+    if symbol == CODEBOOK_LAW:
+        return ("N_v in N_nv", "n", "exponent", "at the largest size")
+    return (f"{symbol}*", "n", "exponent in C", f"at {compute:.3g} FLOPs")
+
+
+def _cells(each: Answer, symbol: str) -> tuple[str, ...]:
+    at = each.at_top.get(symbol.partition("(")[0])
+    exponent = each.exponents[symbol]
+    return (each.approach, str(each.n), _shown(exponent, ".3f"), _shown(at, ".3g"))
+
+
+def _shown(each: Estimate | None, spec: str) -> str:
+    if each is None:
+        return ""
+    if math.isnan(each.low):
+        return f"{each.value:{spec}}"
+    return f"{each.value:{spec}} ({each.low:{spec}} to {each.high:{spec}})"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,377 @@
+"""The card of a fit: all that a reader must know to believe it, or not to.
+
+Form, conventions, rows, objective, starts, intervals, hold-out, data, warnings: the
+checklist of "(Mis)fitting: a survey of scaling laws" (ICLR 2025), as one object that is
+printed by `render_fit` and written as JSON. The JSON holds the rows as well, so that
+whoever has the card can predict from it and fit it again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from scaling.analysis.allocation import cost_of
+from scaling.analysis.fitting import Certificate, Fit
+from scaling.analysis.formula import Formula, Parameter
+from scaling.analysis.identify import identifiability
+from scaling.analysis.intervals import Method, Uncertainty, uncertainty
+from scaling.analysis.objective import Objective
+from scaling.analysis.prediction import Estimate, predict_budget
+from scaling.analysis.sample import CHOICES, Sample
+from scaling.analysis.selection import Criteria, HoldOut, criteria, hold_out
+from scaling.analysis.sensitivity import Sensitivity, sensitivity
+from scaling.errors import ScalingError
+from scaling.files import write_json
+
+SCHEMA = 1
+KIND = "fit"
+LEVEL = 0.95
+SHOWN_INPUTS = ("C", "N", "N_nv", "N_v", "V", "D", "U")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Determined:
+    """One parameter as the card shows it."""
+
+    value: float
+    """Its value."""
+    standard_error: float | None
+    """Standard error; None where the parameter was held."""
+    low: float | None
+    """Lower end of its interval; None where held."""
+    high: float | None
+    """Upper end of its interval; None where held."""
+    state: str
+    """`free`, `fixed`, `= other`, or `AT A BOUND`."""
+    unit: str
+    """Its unit."""
+    meaning: str
+    """What it is."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Card:
+    """A fit with everything that it should be judged by."""
+
+    fit: Fit
+    """The law and its minimum."""
+    uncertainty: Uncertainty
+    """What the intervals come from."""
+    level: float = LEVEL
+    """Their coverage."""
+    criteria: Criteria
+    """AICc and BIC."""
+    holdout: HoldOut | None = None
+    """Error on rows that a second fit did not see, if asked for."""
+    sensitivity: Sensitivity
+    """How far delta and single runs move the parameters."""
+    identifiability: tuple[str, ...] = ()
+    """What the rows do not determine."""
+    frontier: Mapping[str, Estimate] = field(default_factory=dict)
+    """Exponents in compute of the best sizes and data, about the largest compute."""
+
+    @cached_property
+    def parameters(self) -> dict[str, Determined]:
+        """The parameters with their intervals, in the order of the law."""
+        fit, ends = self.fit, self.uncertainty.parameters(self.level)
+        found = {}
+        for parameter in fit.formula.parameters:
+            name = parameter.name
+            low, high = ends.get(name, (None, None))
+            free = name in ends
+            found[name] = Determined(
+                value=fit.value(name),
+                standard_error=self.uncertainty.standard_error(name) if free else None,
+                low=low,
+                high=high,
+                state=_state(fit, name),
+                unit=parameter.unit,
+                meaning=parameter.meaning,
+            )
+        return found
+
+    @property
+    def cost(self) -> str:
+        """What a token was taken to cost, where the law divides compute."""
+        if not self.frontier:
+            return ""
+        return str(cost_of(self.fit.formula, self.fit.sample))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against the fit, the bad state in capitals."""
+        return (
+            *self.fit.certificate.warnings,
+            *self.identifiability,
+            *self.sensitivity.warnings,
+            *self.fit.sample.suspicions,
+        )
+
+    @property
+    def status(self) -> Literal["good", "doubtful"]:
+        """Whether any warning stands against the fit."""
+        return "doubtful" if self.warnings else "good"
+
+    @property
+    def message(self) -> str:
+        """The status in a sentence."""
+        return "; ".join(self.warnings) or "nothing speaks against this fit"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the card as JSON holds it, with full precision."""
+        fit, sample = self.fit, self.fit.sample
+        inputs = [name for name in SHOWN_INPUTS if name in sample.table]
+        ranges = {n: [sample.table[n].min(), sample.table[n].max()] for n in inputs}
+        found = {
+            "schema": SCHEMA,
+            "kind": KIND,
+            "law": fit.formula.name,
+            "formula": fit.formula.written(),
+            "source": fit.formula.source,
+            "status": self.status,
+            "message": self.message,
+            "warnings": list(self.warnings),
+            "parameters": {n: asdict(p) for n, p in self.parameters.items()},
+            "intervals": {
+                "level": self.level,
+                "method": self.uncertainty.method,
+                "reason": self.uncertainty.reason,
+                "seed": self.uncertainty.seed,
+                "draws": _length(self.uncertainty.draws),
+            },
+            "objective": {
+                **asdict(fit.objective),
+                "text": str(fit.objective),
+                "value": fit.objective_value,
+                "residual_sd": fit.residual_sd,
+            },
+            "certificate": asdict(fit.certificate),
+            "criteria": asdict(self.criteria),
+            "holdout": self.holdout and self.holdout.to_dict(),
+            "sensitivity": self.sensitivity.to_dict(),
+            "identifiability": list(self.identifiability),
+            "frontier": {n: asdict(e) for n, e in self.frontier.items()},
+            "conventions": {
+                "compute": self.cost,
+                "flops_convention": sample.flops_convention,
+                "tokens_per_step": sample.tokens_per_step,
+                "loss": sample.loss_symbol,
+            },
+            "data": {
+                "sources": list(sample.sources),
+                "data_hash": sample.data_hash,
+                "rows": sample.rows,
+                "rows_text": CHOICES[sample.rows],
+                "n": sample.n,
+                "runs": sample.clusters,
+                "ranges": ranges,
+                "dropped": dict(sample.dropped),
+                "notes": list(sample.notes),
+                "suspicions": list(sample.suspicions),
+            },
+            "declaration": _declaration(fit.formula),
+            "theta": dict(zip(fit.formula.compiled.names, fit.theta, strict=True)),
+            "table": {name: list(column) for name, column in sample.table.items()},
+        }
+        plain: dict[str, Any] = _plain(found)
+        return plain
+
+    def save(self, path: str | Path) -> None:
+        """Write the card as JSON; a file already there survives any failure."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, self.to_dict(), indent=1)
+
+    def __repr__(self) -> str:
+        from scaling.analysis.render_fit import text  # which knows this class
+
+        return text(self)
+
+    def _repr_html_(self) -> str:
+        from scaling.analysis.render_fit import html
+
+        return html(self)
+
+
+def card(
+    fit: Fit,
+    *,
+    method: Method | None = None,
+    level: float = LEVEL,
+    draws: int = 1000,
+    seed: int = 0,
+    holdout: float | None = None,
+) -> Card:
+    """Judge a fit.
+
+    Parameters
+    ----------
+    fit : Fit
+        From `fit_law`.
+    method : {"wald", "pairs", "residual", "wild"}, optional
+        How intervals are made; by default as the design asks, see `uncertainty`.
+    level : float
+        Coverage of the intervals.
+    draws, seed : int
+        Refits of a bootstrap, and the seed of its random numbers.
+    holdout : float, optional
+        Rows to foretell by a second fit that does not see them: above 1 those from
+        this compute (FLOPs) on, below 1 this share of the rows, of highest compute.
+
+    Raises
+    ------
+    ScalingError
+        If a bootstrap has too few runs, or the hold-out leaves too few rows.
+    """
+    uncertain = uncertainty(fit, method, draws=draws, seed=seed)
+    return Card(
+        fit=fit,
+        uncertainty=uncertain,
+        level=level,
+        criteria=criteria(fit),
+        holdout=None if holdout is None else hold_out(fit, holdout),
+        sensitivity=sensitivity(fit),
+        identifiability=identifiability(fit),
+        frontier=_frontier(fit, uncertain, level),
+    )
+
+
+def _frontier(fit: Fit, uncertain: Uncertainty, level: float) -> dict[str, Estimate]:
+    """Find the exponents of the best sizes in compute, where the law has any."""
+    if "C" not in fit.sample.table or "D" not in fit.formula.inputs:
+        return {}
+    try:
+        top = float(fit.sample.table["C"].max())
+        return dict(predict_budget(fit, uncertain, top, level=level).exponents)
+    except ScalingError:  # no best size, or an input that is not chosen: no frontier
+        return {}
+
+
+def _state(fit: Fit, name: str) -> str:
+    if name in fit.formula.fixed:
+        return "fixed"
+    if name in fit.formula.tied:
+        return f"= {fit.formula.tied[name]}"
+    return "AT A BOUND" if name in fit.certificate.at_bounds else "free"
+
+
+def _length(draws: Any) -> int | None:
+    return None if draws is None else len(draws)
+
+
+# --- JSON ---------------------------------------------------------------------------
+
+
+def _declaration(formula: Formula) -> dict[str, Any]:
+    """Write the law down whole, so that a card needs no catalogue to be read."""
+    return {
+        "text": formula.text,
+        "inputs": list(formula.inputs),
+        "arms": list(formula.arms),
+        "fixed": dict(formula.fixed),
+        "tied": dict(formula.tied),
+        "parameters": [asdict(parameter) for parameter in formula.parameters],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Give a value as JSON holds it: what is not finite as null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    return value
+
+
+def load(fields: Mapping[str, Any]) -> tuple[Fit, Method, int, int]:
+    """Rebuild the fit of a card, and the method, draws and seed of its intervals.
+
+    Nothing is fitted anew: parameters and certificate are those that were written.
+
+    Raises
+    ------
+    ScalingError
+        If the fields are not those of a card of this schema.
+    """
+    if fields.get("kind") != KIND or fields.get("schema") != SCHEMA:
+        raise ScalingError(
+            f"it is kind {fields.get('kind')!r}, schema {fields.get('schema')!r}; "
+            f"expected {KIND!r}, {SCHEMA}: fit the records again with this version"
+        )
+    try:
+        made = fields["intervals"]
+        return _fit(fields), made["method"], made["draws"] or 1000, made["seed"]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ScalingError):
+            raise
+        lack = "has no field" if isinstance(error, KeyError) else "is misshapen:"
+        raise ScalingError(
+            f"the card {lack} {error}; expected a file that `scaling fit --law --out` "
+            "wrote: fit the records again"
+        ) from error
+
+
+def _fit(fields: Mapping[str, Any]) -> Fit:
+    data, objective = fields["data"], fields["objective"]
+    formula = _formula(fields)
+    table = pd.DataFrame(fields["table"])
+    words = {"run", "size"}
+    numbers = [name for name in table.columns if name not in words]
+    certificate = {**fields["certificate"]}
+    certificate["at_bounds"] = tuple(certificate["at_bounds"])
+    if certificate["condition"] is None:
+        certificate["condition"] = math.inf
+    return Fit(
+        formula=formula,
+        objective=Objective(
+            **{name: objective[name] for name in Objective.__dataclass_fields__}
+        ),
+        sample=Sample(
+            table=table.astype(dict.fromkeys(numbers, "float64")),
+            rows=data["rows"],
+            loss_symbol=fields["conventions"]["loss"],
+            flops_convention=fields["conventions"]["flops_convention"],
+            tokens_per_step=fields["conventions"]["tokens_per_step"],
+            sources=tuple(data["sources"]),
+            data_hash=data["data_hash"],
+            dropped=data["dropped"],
+            notes=tuple(data["notes"]),
+            suspicions=tuple(data["suspicions"]),
+        ),
+        theta=np.array([fields["theta"][n] for n in formula.compiled.names], float),
+        objective_value=float(objective["value"]),
+        certificate=Certificate(**certificate),
+    )
+
+
+def _formula(fields: Mapping[str, Any]) -> Formula:
+    declared = fields["declaration"]
+    infinite = {"lower": -math.inf, "upper": math.inf}
+    parameters = []
+    for each in declared["parameters"]:
+        given = {k: v for k, v in each.items() if v is not None or k not in infinite}
+        given["starts"] = tuple(given["starts"])
+        parameters.append(Parameter(**given))
+    formula = Formula(
+        name=fields["law"],
+        text=declared["text"],
+        inputs=tuple(declared["inputs"]),
+        arms=tuple(declared["arms"]),
+        parameters=tuple(parameters),
+        source=fields["source"],
+    )
+    return replace(formula, fixed=declared["fixed"], tied=declared["tied"])

@@ -1,0 +1,203 @@
+"""The file that `scaling fit --out` wrote, whichever laws it holds, as a predictor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scaling.analysis import card
+from scaling.analysis.allocation import cost_of
+from scaling.analysis.buildable import Counting, nearest
+from scaling.analysis.fitting import Fit
+from scaling.analysis.intervals import Uncertainty, uncertainty
+from scaling.analysis.lines import predict_study
+from scaling.analysis.prediction import Prediction, predict_budget, predict_run
+from scaling.analysis.study import Study
+from scaling.analysis.verify_grid import counting_of, find_template, grid_for
+from scaling.errors import ScalingError
+from scaling.files import read_json
+from scaling.models.levels import DOWNSAMPLING
+from scaling.models.skeleton import FPS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Laws:
+    """Laws that were fitted once, and what is predicted from them."""
+
+    sources: tuple[str, ...]
+    """Where their rows came from."""
+    study: Study | None = None
+    """The laws of the envelope, or"""
+    fit: Fit | None = None
+    """one law fitted to all rows,"""
+    uncertain: Uncertainty | None = None
+    """with its uncertainty."""
+
+    def budget(
+        self, compute: float, given: Mapping[str, float], level: float
+    ) -> Prediction:
+        """Divide a budget in FLOPs."""
+        if not (math.isfinite(compute) and compute > 1):
+            raise ScalingError(
+                f"compute is {compute:g}; expected a budget in FLOPs, such as 1e18"
+            )
+        if self.study is not None:
+            return predict_study(self.study, compute, level)
+        fit, uncertain = self._fitted()
+        return predict_budget(fit, uncertain, compute, given=given, level=level)
+
+    def run(self, at: Mapping[str, float], level: float) -> Prediction:
+        """Predict the loss of a given run."""
+        if self.study is not None:
+            if set(at) != {"C"}:
+                raise ScalingError(
+                    f"the laws of the envelope know compute alone, not "
+                    f"{', '.join(at)}; expected --compute: or fit a law such as "
+                    "chinchilla with --law"
+                )
+            return predict_study(self.study, at["C"], level)
+        fit, uncertain = self._fitted()
+        return predict_run(fit, uncertain, at, level)
+
+    def _fitted(self) -> tuple[Fit, Uncertainty]:
+        assert self.fit is not None
+        assert self.uncertain is not None
+        return self.fit, self.uncertain
+
+    @property
+    def template(self) -> dict[str, Any] | None:
+        """The grid of the study that the rows came from, if it is at hand."""
+        for source in self.sources:
+            found = find_template(source) if Path(source).exists() else None
+            if found is not None:
+                return found
+        return None
+
+    def built(
+        self, prediction: Prediction, codebook: int | None, convention: str | None
+    ) -> Prediction:
+        """Add the nearest run that can be built, or the reason why there is none."""
+        wanted = {n: e.value for n, e in prediction.quantities.items()}
+        if not {"N", "N_nv"} & set(wanted):
+            return replace(prediction, not_built="the law chooses no size")
+        codebook = codebook or self._only_codebook()
+        if codebook is None and not {"V", "N_v"} & set(wanted):
+            return replace(
+                prediction,
+                not_built="the law does not choose a codebook: give --codebook V",
+            )
+        counting = self._counting(convention)
+        assert prediction.compute is not None
+        built = nearest(
+            lambda columns: self._losses(prediction, columns),
+            prediction.compute,
+            wanted=wanted,
+            convention=counting.convention,
+            n_ctx=counting.n_ctx,
+            n_prefix=counting.n_prefix,
+            text_width=counting.text_width,
+            text_vocab_size=counting.text_vocab_size,
+            codebook=codebook,
+            tokens_per_step=self.fit.sample.tokens_per_step if self.fit else None,
+        )
+        return replace(prediction, configuration=built)
+
+    def _only_codebook(self) -> int | None:
+        """Give the codebook of the rows, where they have one."""
+        table = self.fit.sample.table if self.fit else None
+        if table is None or "V" not in table or "N_v" in self._inputs():
+            return None
+        sizes = table["V"].unique()
+        return int(sizes[0]) if len(sizes) == 1 else None
+
+    def _inputs(self) -> tuple[str, ...]:
+        return self.fit.formula.inputs if self.fit else ()
+
+    def _counting(self, convention: str | None) -> Counting:
+        template = self.template
+        if template is not None:
+            counting = counting_of(template)
+            return replace(counting, convention=convention or counting.convention)
+        return Counting(convention=convention or self._convention())
+
+    def _convention(self) -> str:
+        """Find the convention that the rows were counted in: 6nd where they show it."""
+        if self.fit is None:
+            return "openai"
+        if self.fit.sample.flops_convention:
+            return self.fit.sample.flops_convention
+        cost = cost_of(self.fit.formula, self.fit.sample)
+        plain = math.isclose(cost.factor, 6, rel_tol=0.01)
+        return "6nd" if plain and abs(cost.exponent - 1) < 1e-3 else "openai"
+
+    def _losses(
+        self, prediction: Prediction, columns: Mapping[str, Any]
+    ) -> np.ndarray[Any, np.dtype[np.float64]]:
+        if self.fit is None:  # the laws of the envelope have one loss at one compute
+            return np.full(len(columns["D"]), prediction.loss.value)
+        known = {**columns, **prediction.at}
+        return self.fit.predict({name: known[name] for name in self._inputs()})
+
+    def grid(self, prediction: Prediction) -> str:
+        """Write a grid of the run that was built, for `scaling run`."""
+        assert prediction.configuration is not None
+        low, high = prediction.new_run
+        return grid_for(
+            prediction.configuration,
+            self.template,
+            f"verify-{prediction.compute:.3g}".replace("+", ""),
+            interval=f"{100 * prediction.level:g} % of runs: {low:.5g} to {high:.5g}",
+        )
+
+    def tokens_per_second(self, given: float | None) -> float:
+        """Give the rate of the data: as told, or that of motion where it is motion.
+
+        The end token of a clip is not counted.
+        """
+        if given is not None and not (math.isfinite(given) and given > 0):
+            raise ScalingError(f"{given:g} tokens per second; expected more than 0")
+        if given is None and self.template is None:
+            raise ScalingError(
+                "the laws do not say how many tokens a second of their data has; "
+                "expected --tokens-per-second RATE: give it"
+            )
+        return given or FPS / DOWNSAMPLING
+
+
+def load_laws(path: str | Path) -> Laws:
+    """Read laws from the file that `scaling fit --out` wrote.
+
+    Raises
+    ------
+    ScalingError
+        If there is no such file, or it holds something else.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ScalingError(
+            f"{path} does not exist; expected the laws that `scaling fit --out` writes"
+        )
+    try:
+        fields = read_json(path)
+    except ValueError as error:
+        raise ScalingError(
+            f"{path} holds no laws: {error}; expected the JSON that `scaling fit "
+            "--out` writes: fit the records again"
+        ) from error
+    if fields.get("kind") is None:
+        study = Study.load(path)
+        return Laws(sources=study.sources, study=study)
+    try:
+        fit, method, draws, seed = card.load(fields)
+    except ScalingError as error:
+        raise ScalingError(f"{path}: {error}") from error
+    return Laws(
+        sources=fit.sample.sources,
+        fit=fit,
+        uncertain=uncertainty(fit, method, draws=draws, seed=seed),
+    )

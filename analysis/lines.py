@@ -1,0 +1,84 @@
+"""Predict from the laws of the envelope: each quantity from its own line in compute."""
+
+from __future__ import annotations
+
+import math
+
+from scaling.analysis.laws import Law
+from scaling.analysis.prediction import FAR, Estimate, Prediction
+from scaling.analysis.study import Study
+from scaling.errors import ScalingError
+
+QUANTITIES = ("N_nv", "N_v", "D")
+
+
+def predict_study(study: Study, compute: float, level: float = 0.95) -> Prediction:
+    """Read every law of a study at a budget.
+
+    The lines are fitted apart, so that nothing makes N_nv*, N_v* and D* spend exactly
+    the budget together.
+
+    Parameters
+    ----------
+    study : Study
+        The laws over C.
+    compute : float
+        Budget in FLOPs.
+    level : float
+        Coverage of the intervals, Student's of the lines.
+
+    Raises
+    ------
+    ScalingError
+        If the study has no law of the loss.
+    """
+    if "L_u(C)" not in study.laws:
+        raise ScalingError(
+            f"the study has no law L_u(C): {study.skipped.get('L_u(C)', 'not fitted')}"
+        )
+    loss = study.laws["L_u(C)"]
+    interval = loss.interval([compute], level)
+    lines = {s: study.laws[f"{s}(C)"] for s in QUANTITIES if f"{s}(C)" in study.laws}
+    least, most = study.compute_range("L_u(C)")
+    beyond = max(compute / most, least / compute, 1.0)
+    warnings = [
+        f"{law.name}: {w}" for law in (loss, *lines.values()) for w in law.warnings
+    ]
+    if beyond > FAR:
+        warnings.append(
+            f"FAR EXTRAPOLATION: {beyond:.3g} times beyond the points; the interval "
+            "holds only if the law does"
+        )
+    return Prediction(
+        law="of the envelope",
+        compute=compute,
+        quantities={
+            symbol: _estimate(law, compute, level) for symbol, law in lines.items()
+        },
+        at={},
+        loss=_estimate(loss, compute, level),
+        new_run=(float(interval.new_low[0]), float(interval.new_high[0])),
+        exponents={symbol: _slope(law, level) for symbol, law in lines.items()},
+        level=level,
+        method="Student's t about each line, n - 2 degrees of freedom",
+        cost="",
+        beyond=beyond,
+        loss_symbol=study.quantities["L_u"].shown,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _estimate(law: Law, compute: float, level: float) -> Estimate:
+    interval = law.interval([compute], level)
+    low, high = _ordered(float(interval.mean_low[0]), float(interval.mean_high[0]))
+    return Estimate(value=float(interval.predicted[0]), low=low, high=high)
+
+
+def _slope(law: Law, level: float) -> Estimate:
+    low, high = law.slope_interval(level)
+    return Estimate(value=law.slope, low=low, high=high)
+
+
+def _ordered(low: float, high: float) -> tuple[float, float]:
+    """Two points leave no interval: it is then everything."""
+    return (0.0, math.inf) if math.isnan(low) else (low, high)

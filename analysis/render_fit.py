@@ -1,0 +1,238 @@
+"""The card of a fit as text and as HTML: what `scaling fit --law` prints.
+
+A good state is written quietly, a bad one in capitals, so that it shows without colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from scaling.analysis.card import Card, Determined
+from scaling.analysis.layout import section, table, wrap
+from scaling.analysis.pdg import plus_minus
+from scaling.analysis.prediction import Estimate, Prediction
+from scaling.analysis.sample import CHOICES
+from scaling.analysis.selection import Selection
+
+HEAD = ("parameter", "value, ± standard error", "interval", "state", "unit")
+
+
+def text(card: Card) -> str:
+    """Write a card for the terminal.
+
+    Returns
+    -------
+    str
+        Lines of at most 100 columns, without a newline at the end.
+    """
+    lines = [
+        *_heading(card),
+        "",
+        *table(_parameters(card)),
+        *_below(card),
+        *section("Minimum", _minimum(card)),
+        *section("Hold-out", [card.holdout.sentence()] if card.holdout else []),
+        *section("Sensitivity", card.sensitivity.sentences),
+        *section("Warnings", card.warnings),
+        *section("Rows dropped", (f"{n}: {w}" for w, n in _dropped(card).items())),
+        *section("Notes", card.fit.sample.notes),
+    ]
+    return "\n".join(lines)
+
+
+def _heading(card: Card) -> Iterator[str]:
+    fit, sample = card.fit, card.fit.sample
+    yield from wrap(f"Law {fit.formula.name} of {', '.join(sample.sources)}")
+    yield f"  {sample.loss_symbol} = {fit.formula.written()}"
+    hashed = f"; data {sample.data_hash}" if sample.data_hash else ""
+    yield from wrap(
+        f"{sample.n} rows of {sample.clusters} runs, {CHOICES[sample.rows]}{hashed}"
+    )
+    yield f"{fit.objective}: {fit.objective_value:.8g}, the sum over rows"
+    if card.status == "good":
+        yield "nothing speaks against this fit"
+    else:
+        count = len(card.warnings)
+        yield f"DOUBTFUL: {count} warning{'s' * (count != 1)} below"
+
+
+def _parameters(card: Card) -> list[tuple[str, ...]]:
+    percent = f"{100 * card.level:g} % interval"
+    rows = [tuple(percent if cell == "interval" else cell for cell in HEAD)]
+    for name, each in card.parameters.items():
+        rows.append((name, _value(each), _interval(each), each.state, each.unit))
+    return rows
+
+
+def _value(each: Determined) -> str:
+    if each.standard_error is None:
+        return f"{each.value:.6g}"
+    return plus_minus(each.value, each.standard_error)
+
+
+def _interval(each: Determined) -> str:
+    if each.low is None or each.high is None:
+        return ""
+    return f"{each.low:.4g} to {each.high:.4g}"
+
+
+def _below(card: Card) -> Iterator[str]:
+    made = card.uncertainty
+    yield from wrap(f"Intervals: {made.method}; {made.reason}", indent=2)
+    if card.frontier:
+        grows = ", ".join(
+            f"{name}* ~ C^({exponent(each)})" for name, each in card.frontier.items()
+        )
+        yield from wrap(f"Best sizes: {grows}; {card.cost}", indent=2)
+    found = card.criteria
+    yield from wrap(
+        f"Scatter about the law: {card.fit.residual_sd:.3g} in "
+        f"{'log loss' if card.fit.objective.space == 'log' else 'loss'}; "
+        f"AICc {found.aicc:.1f}, BIC {found.bic:.1f} (compare on the same rows and "
+        "objective only)",
+        indent=2,
+    )
+
+
+def exponent(each: Estimate) -> str:
+    """Write an exponent with its interval."""
+    return f"{each.value:.3f}, {each.low:.3f} to {each.high:.3f}"
+
+
+def _minimum(card: Card) -> Iterator[str]:
+    found = card.fit.certificate
+    yield (
+        f"{found.agree} of {found.polished} starts, the best of {found.starts}, agree "
+        "on it; "
+        + (
+            "no other minimum was seen"
+            if found.gap is None
+            else f"the next best lies {100 * found.gap:.3g} % higher"
+        )
+    )
+    yield (
+        f"{'converged' if found.converged else 'NOT CONVERGED'}: one more step would "
+        f"take {found.edm:.1e} off, gradient {found.gradient_norm:.1e}, relative to "
+        f"the objective; condition number {found.condition:.1e}"
+    )
+    yield (
+        f"AT A BOUND: {', '.join(found.at_bounds)}"
+        if found.at_bounds
+        else "no parameter at a bound"
+    )
+
+
+def _dropped(card: Card) -> dict[str, int]:
+    return dict(card.fit.sample.dropped)
+
+
+# --- HTML ---------------------------------------------------------------------------
+
+
+def html(card: Card) -> str:
+    """Write a card for a notebook: the parameters as a table, the rest as text."""
+    fit = card.fit
+    rows = _parameters(card)
+    state = "good" if card.status == "good" else f"DOUBTFUL: {card.message}"
+    return (
+        f"<div><p><b>{escape(fit.formula.name)}</b>: "
+        f"{fit.sample.loss_symbol} = {escape(fit.formula.written())}<br>"
+        f"{escape(str(fit.objective))}: {fit.objective_value:.8g}; "
+        f"{fit.sample.n} rows of {fit.sample.clusters} runs<br>{escape(state)}</p>"
+        f"{_html_table(rows)}</div>"
+    )
+
+
+def _html_table(rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows[1:]
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+# --- Predictions --------------------------------------------------------------------
+
+
+def prediction_text(prediction: Prediction) -> str:
+    """Write a prediction for the terminal."""
+    percent = f"{100 * prediction.level:g} %"
+    rows = [("", "predicted", f"{percent} interval", "grows as")]
+    for name, each in prediction.quantities.items():
+        grown = prediction.exponents.get(name)
+        unit = f" {prediction.unit}" if name == "D" else ""
+        rows.append(
+            (
+                f"{name}*",
+                f"{each.value:.4g}{unit}",
+                f"{each.low:.4g} to {each.high:.4g}",
+                f"C^({exponent(grown)})" if grown else "",
+            )
+        )
+    loss, (low, high) = prediction.loss, prediction.new_run
+    symbol = prediction.loss_symbol
+    rows += [
+        (symbol, f"{loss.value:.5g}", f"{loss.low:.5g} to {loss.high:.5g}", ""),
+        (f"{symbol} of one run", "", f"{low:.5g} to {high:.5g}", ""),
+    ]
+    lines = [*_prediction_head(prediction), "", *table(rows)]
+    lines += [*_built(prediction), *section("Warnings", prediction.warnings)]
+    return "\n".join(lines)
+
+
+def _prediction_head(prediction: Prediction) -> Iterator[str]:
+    given = [f"{name} = {value:.4g}" for name, value in prediction.at.items()]
+    if prediction.compute is not None and "C" not in prediction.at:
+        given.insert(0, f"C = {prediction.compute:.4g} FLOPs")
+    yield from wrap(f"Law {prediction.law} at {', '.join(given)}")
+    yield (
+        "within the rows"
+        if prediction.beyond <= 1
+        else f"{prediction.beyond:.3g} times beyond the rows"
+    )
+    if prediction.cost:
+        yield prediction.cost
+    yield from wrap(f"Intervals: {prediction.method}")
+
+
+def _built(prediction: Prediction) -> Iterator[str]:
+    built = prediction.configuration
+    if built is None:
+        return
+    size = built.size
+    steps = f", {built.steps:,} steps" if built.steps else ""
+    levels = (
+        f"levels {' '.join(map(str, built.levels))}" if built.levels else "no level set"
+    )
+    yield from section(
+        "Nearest run that can be built",
+        [
+            f"{size.n_layers} layers, {size.n_heads} heads, width {size.d_model}: "
+            f"N_nv {built.non_vocab_params:,}, N {built.total_params:,}",
+            f"codebook of {built.codebook_size:,} codes ({levels}): "
+            f"N_v {built.vocab_params:,}",
+            f"{built.tokens:,} tokens{steps}; {built.flops:.6g} FLOPs "
+            f"({built.convention}, {built.flops_per_token:,} forward per token), "
+            f"{100 * built.of_budget:.4g} % of the budget",
+            f"predicted {prediction.loss_symbol} {built.loss:.5g}",
+        ],
+    )
+
+
+# --- Selection ----------------------------------------------------------------------
+
+
+def selection_text(selection: Selection) -> str:
+    """Write which law predicts best."""
+    frame = selection.to_frame()
+    rows = [tuple(map(str, frame.columns))]
+    rows += [tuple(_cell(cell) for cell in row) for row in frame.to_numpy()]
+    return "\n".join([*wrap(selection.sentence()), "", *table(rows)])
+
+
+def _cell(cell: object) -> str:
+    if isinstance(cell, float):
+        return "" if cell != cell else f"{cell:.4g}"
+    return str(cell)
