@@ -27,7 +27,7 @@ from scaling.analysis.objective import Objective
 from scaling.analysis.prediction import Estimate, predict_budget
 from scaling.analysis.sample import CHOICES, Sample
 from scaling.analysis.selection import Criteria, HoldOut, criteria, hold_out
-from scaling.analysis.sensitivity import Sensitivity, sensitivity
+from scaling.analysis.sensitivity import delta_sentence, delta_sweep, influential_run
 from scaling.errors import ScalingError
 from scaling.files import write_json
 
@@ -71,8 +71,10 @@ class Card:
     """AICc and BIC."""
     holdout: HoldOut | None = None
     """Error on rows that a second fit did not see, if asked for."""
-    sensitivity: Sensitivity
-    """How far delta and single runs move the parameters."""
+    sweep: pd.DataFrame
+    """Parameters by Huber's objective at other deltas."""
+    influential: str | None = None
+    """The run that moves the fit further than chance lets one do, in a sentence."""
     identifiability: tuple[str, ...] = ()
     """What the rows do not determine."""
     frontier: Mapping[str, Estimate] = field(default_factory=dict)
@@ -99,6 +101,11 @@ class Card:
         return found
 
     @property
+    def sensitivity(self) -> str:
+        """How far the choice of delta moves the fit, in a sentence."""
+        return delta_sentence(self.fit, self.sweep)
+
+    @property
     def cost(self) -> str:
         """What a token was taken to cost, where the law divides compute."""
         if not self.frontier:
@@ -111,7 +118,7 @@ class Card:
         return (
             *self.fit.certificate.warnings,
             *self.identifiability,
-            *self.sensitivity.warnings,
+            *([self.influential] if self.influential else []),
             *self.fit.sample.suspicions,
         )
 
@@ -155,8 +162,9 @@ class Card:
             },
             "certificate": asdict(fit.certificate),
             "criteria": asdict(self.criteria),
-            "holdout": self.holdout and self.holdout.to_dict(),
-            "sensitivity": self.sensitivity.to_dict(),
+            "holdout": self.holdout and _without_fit(self.holdout),
+            "delta_sweep": self.sweep.to_dict(orient="records"),
+            "sensitivity": self.sensitivity,
             "identifiability": list(self.identifiability),
             "frontier": {n: asdict(e) for n, e in self.frontier.items()},
             "conventions": {
@@ -238,7 +246,8 @@ def card(
         level=level,
         criteria=criteria(fit),
         holdout=None if holdout is None else hold_out(fit, holdout),
-        sensitivity=sensitivity(fit),
+        sweep=delta_sweep(fit),
+        influential=influential_run(fit, seed),
         identifiability=identifiability(fit),
         frontier=_frontier(fit, uncertain, level),
     )
@@ -261,6 +270,13 @@ def _state(fit: Fit, name: str) -> str:
     if name in fit.formula.tied:
         return f"= {fit.formula.tied[name]}"
     return "AT A BOUND" if name in fit.certificate.at_bounds else "free"
+
+
+def _without_fit(holdout: HoldOut) -> dict[str, Any]:
+    names = [name for name in holdout.__dataclass_fields__ if name != "fit"]
+    fields = {name: getattr(holdout, name) for name in names}
+    parameters = {p.name: holdout.fit.value(p.name) for p in holdout.fit.formula.free}
+    return fields | {"parameters": parameters}
 
 
 def _length(draws: Any) -> int | None:
@@ -297,10 +313,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def load(fields: Mapping[str, Any]) -> tuple[Fit, Method, int, int]:
-    """Rebuild the fit of a card, and the method, draws and seed of its intervals.
+def load(fields: Mapping[str, Any]) -> Uncertainty:
+    """Rebuild the fit of a card, with its uncertainty.
 
-    Nothing is fitted anew: parameters and certificate are those that were written.
+    The law is not fitted anew, parameters and certificate are those that were written;
+    a bootstrap is drawn again, from its seed.
 
     Raises
     ------
@@ -314,7 +331,10 @@ def load(fields: Mapping[str, Any]) -> tuple[Fit, Method, int, int]:
         )
     try:
         made = fields["intervals"]
-        return _fit(fields), made["method"], made["draws"] or 1000, made["seed"]
+        found = uncertainty(
+            _fit(fields), made["method"], draws=made["draws"] or 0, seed=made["seed"]
+        )
+        return replace(found, reason=made["reason"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, ScalingError):
             raise

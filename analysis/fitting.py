@@ -200,8 +200,8 @@ class Fit:
         found = ", ".join(f"{name} {value:.5g}" for name, value in self.values.items())
         state = "; ".join(self.certificate.warnings) or "a good minimum"
         return (
-            f"{self.formula.name} of {self.sample.n} rows by {self.objective}: {found}; "
-            f"{state}"
+            f"{self.formula.name} of {self.sample.n} rows by {self.objective}: "
+            f"{found}; {state}"
         )
 
 
@@ -259,7 +259,7 @@ def fit_sample(formula: Formula, taken: Sample, objective: Objective) -> Fit:
     polished = solver.minimise(screened, best_starts(screened, starts))
     if step > 1:
         several = np.argsort(polished.value)[:2]
-        whole_minima = solver.minimise(whole, polished.theta[several])
+        whole_minima = solver.minimise(whole, polished.theta[several], near=True)
     else:
         whole_minima = polished
     best = int(np.argmin(whole_minima.value))
@@ -354,7 +354,7 @@ def require(formula: Formula, taken: Sample, objective: Objective) -> None:
             f"all parameters of law {formula.name} are fixed; nothing is left to fit: "
             "leave one free"
         )
-    different = len(np.unique(np.column_stack(taken.log_inputs(formula)), axis=0))
+    different = _different(taken.table[list(formula.all_inputs)], count)
     if different < count:
         rows = f"{taken.n} rows" + (
             f" hold {different} different {', '.join(formula.inputs)}"
@@ -372,6 +372,12 @@ def require(formula: Formula, taken: Sample, objective: Objective) -> None:
             "--loss-space linear"
         )
     _refuse_floor(formula, taken)
+
+
+def _different(inputs: pd.DataFrame, enough: int) -> int:
+    """Count different rows; the first thousands suffice where they differ."""
+    few = len(inputs.head(SCREEN_ROWS).drop_duplicates())
+    return few if few >= enough else len(inputs.drop_duplicates())
 
 
 def _refuse_floor(formula: Formula, taken: Sample) -> None:

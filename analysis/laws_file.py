@@ -14,9 +14,14 @@ from scaling.analysis import card
 from scaling.analysis.allocation import cost_of
 from scaling.analysis.buildable import Counting, nearest
 from scaling.analysis.fitting import Fit
-from scaling.analysis.intervals import Uncertainty, uncertainty
+from scaling.analysis.intervals import Uncertainty
 from scaling.analysis.lines import predict_study
-from scaling.analysis.prediction import Prediction, predict_budget, predict_run
+from scaling.analysis.prediction import (
+    LEVEL,
+    Prediction,
+    predict_budget,
+    predict_run,
+)
 from scaling.analysis.study import Study
 from scaling.analysis.verify_grid import counting_of, find_template, grid_for
 from scaling.errors import ScalingError
@@ -39,7 +44,10 @@ class Laws:
     """with its uncertainty."""
 
     def budget(
-        self, compute: float, given: Mapping[str, float], level: float
+        self,
+        compute: float,
+        given: Mapping[str, float] | None = None,
+        level: float = LEVEL,
     ) -> Prediction:
         """Divide a budget in FLOPs."""
         if not (math.isfinite(compute) and compute > 1):
@@ -51,7 +59,7 @@ class Laws:
         fit, uncertain = self._fitted()
         return predict_budget(fit, uncertain, compute, given=given, level=level)
 
-    def run(self, at: Mapping[str, float], level: float) -> Prediction:
+    def run(self, at: Mapping[str, float], level: float = LEVEL) -> Prediction:
         """Predict the loss of a given run."""
         if self.study is not None:
             if set(at) != {"C"}:
@@ -193,11 +201,8 @@ def load_laws(path: str | Path) -> Laws:
         study = Study.load(path)
         return Laws(sources=study.sources, study=study)
     try:
-        fit, method, draws, seed = card.load(fields)
+        uncertain = card.load(fields)
     except ScalingError as error:
         raise ScalingError(f"{path}: {error}") from error
-    return Laws(
-        sources=fit.sample.sources,
-        fit=fit,
-        uncertain=uncertainty(fit, method, draws=draws, seed=seed),
-    )
+    fit = uncertain.fit
+    return Laws(sources=fit.sample.sources, fit=fit, uncertain=uncertain)

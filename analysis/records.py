@@ -315,10 +315,9 @@ def _common_loss(tables: Mapping[str, pd.DataFrame], notes: list[str]) -> str:
     """Choose the loss column that every source has, normalised if possible."""
     for name in LOSSES:
         if all(name in table for table in tables.values()):
-            if name == "loss":
+            if name == "loss" and any("codebook_size" in t for t in tables.values()):
                 notes.append(
-                    "L_u stands for loss, not for normalised_loss: it is not "
-                    "comparable between codebooks"
+                    "the loss is not normalised: it is not comparable between codebooks"
                 )
             return name
     raise ScalingError(

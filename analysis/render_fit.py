@@ -32,8 +32,8 @@ def text(card: Card) -> str:
         *table(_parameters(card)),
         *_below(card),
         *section("Minimum", _minimum(card)),
-        *section("Hold-out", [card.holdout.sentence()] if card.holdout else []),
-        *section("Sensitivity", card.sensitivity.sentences),
+        *section("Hold-out", _holdout(card)),
+        *section("Sensitivity", [card.sensitivity]),
         *section("Warnings", card.warnings),
         *section("Rows dropped", (f"{n}: {w}" for w, n in _dropped(card).items())),
         *section("Notes", card.fit.sample.notes),
@@ -121,6 +121,21 @@ def _minimum(card: Card) -> Iterator[str]:
         if found.at_bounds
         else "no parameter at a bound"
     )
+
+
+def _holdout(card: Card) -> Iterator[str]:
+    found = card.holdout
+    if found is None:
+        return
+    unit = "log loss" if card.fit.objective.space == "log" else "nats per token"
+    yield (
+        f"{found.n} rows from {found.start:.3g} on, foretold by a fit to the rows "
+        f"below: error {found.rmse:.3g} (root mean square), {found.mean:+.3g} (mean, "
+        f"loss less law), in {unit}"
+    )
+    yield f"{100 * found.coverage:.0f} % of them lie within the 95 % interval of a run"
+    if found.seen:
+        yield f"{found.seen} of them are of runs with rows below as well: an easy test"
 
 
 def _dropped(card: Card) -> dict[str, int]:

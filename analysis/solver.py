@@ -130,7 +130,7 @@ def values(problem: Problem, theta: Array) -> Array:
     return np.where(np.isfinite(found), found, np.inf)
 
 
-def minimise(problem: Problem, theta: Array) -> Minima:
+def minimise(problem: Problem, theta: Array, *, near: bool = False) -> Minima:
     """Bring a batch of starts to their minima.
 
     Parameters
@@ -139,9 +139,15 @@ def minimise(problem: Problem, theta: Array) -> Minima:
         Law, rows and objective; where y or w have a batch axis, it is that of theta.
     theta : Array, shape (batch, parameters)
         Starts, as the solver carries them; those of held parameters are kept.
+    near : bool
+        Whether the starts are near their minima, so that no larger deltas are needed
+        on the way.
     """
+    deltas = stages(problem.objective)
+    if near and problem.objective.name != "lad":  # whose last delta is too fine
+        deltas = deltas[-1:]
     parts = [
-        _minimise(problem.rows(part), theta[part])
+        _minimise(problem.rows(part), theta[part], deltas)
         for part in _chunks(len(theta), problem.n)
     ]
     joined = {
@@ -156,9 +162,9 @@ def _chunks(batch: int, n: int) -> list[NDArray[np.intp]]:
     return [np.arange(k, min(k + size, batch)) for k in range(0, batch, size)]
 
 
-def _minimise(problem: Problem, theta: Array) -> Minima:
+def _minimise(problem: Problem, theta: Array, deltas: list[float]) -> Minima:
     with np.errstate(all="ignore"):
-        for delta in stages(problem.objective):
+        for delta in deltas:
             before = theta
             minima = _newton(problem, theta, delta)
             theta = minima.theta

@@ -1,11 +1,13 @@
 """Write the pages of the documentation that the code itself can tell.
 
 `docs/cli.md` holds the help of every command, `docs/grid.md` the keys of a grid file,
-`docs/record.md` the columns of the run record. Tests fail when one is behind the code.
+`docs/record.md` the columns of the run record, `docs/formulas.md` the laws of
+`scaling fit --law`. Tests fail when one is behind the code.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import click
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from scaling.analysis.catalogue import ALL
+from scaling.analysis.formula import Formula, Parameter
 from scaling.cli import main
 from scaling.models.levels import LEVELS, codebook_size
 from scaling.record import COLUMNS
@@ -149,7 +153,49 @@ def record_page() -> str:
     return RECORD_HEAD + "\n".join(rows) + "\n"
 
 
+FORMULAS_HEAD = """\
+# The laws of `scaling fit --law`
+
+Losses are in nats per token; N, N_nv and N_v are parameters, D and U tokens, C FLOPs.
+A scale parameter is positive and carried as its logarithm. Starts are given only to
+parameters that do not enter linearly; the others are solved for. How a fit is made and
+judged: [fitting a law](fit.md).
+"""
+
+
+def formulas_page() -> str:
+    """Show every law of the catalogue."""
+    return FORMULAS_HEAD + "".join(_law(law) for law in ALL)
+
+
+def _law(law: Formula) -> str:
+    rows = [
+        f"| `{p.name}` | {_held(law, p.name) or p.meaning} | {p.unit} | {_range(p)} |\n"
+        for p in law.parameters
+    ]
+    return (
+        f"\n## {law.name}\n\n    L = {law.written()}\n\nOf {', '.join(law.inputs)}. "
+        f"{law.source[:1].upper()}{law.source[1:]}.\n\n"
+        f"| parameter | meaning | unit | range |\n|---|---|---|---|\n{''.join(rows)}"
+    )
+
+
+def _range(parameter: Parameter) -> str:
+    if parameter.scale and parameter.upper == math.inf:
+        return "positive"
+    if parameter.lower == -math.inf:
+        return "any"
+    if parameter.upper == math.inf:
+        return f"at least {parameter.lower:g}"
+    return f"{parameter.lower:g} to {parameter.upper:g}"
+
+
+def _held(law: Formula, name: str) -> str:
+    return f"tied to `{law.tied[name]}`" if name in law.tied else ""
+
+
 if __name__ == "__main__":
+    (DOCS / "formulas.md").write_text(formulas_page())
     (DOCS / "cli.md").write_text(cli_page())
     (DOCS / "grid.md").write_text(grid_page())
     (DOCS / "record.md").write_text(record_page())

@@ -224,9 +224,10 @@ def test_columns_that_clash_are_refused(tmp_path, columns, message):
 
 
 def test_without_normalised_loss_the_loss_stands_in_and_this_is_said(tmp_path):
-    records = read([csv(tmp_path, "run,flops,loss\na,1e9,2\nb,1e10,1\n")])
+    rows = "run,flops,loss,codebook_size\na,1e9,2,16\nb,1e10,1,64\n"
+    records = read([csv(tmp_path, rows)])
     assert records.quantities["L_u"].label == "Test loss L (nats per token)"
-    assert records.notes[0].startswith("L_u stands for loss, not for normalised_loss")
+    assert records.notes[0].startswith("the loss is not normalised: it is not")
 
 
 def test_sources_without_a_common_loss_are_refused(tmp_path):

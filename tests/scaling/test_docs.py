@@ -25,7 +25,7 @@ def generate() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["cli", "grid", "record"])
+@pytest.mark.parametrize("name", ["cli", "grid", "record", "formulas"])
 def test_generated_pages_are_up_to_date(generate: ModuleType, name: str) -> None:
     page = (ROOT / "docs" / f"{name}.md").read_text()
     assert page == getattr(generate, f"{name}_page")(), "run `make docs`"
