@@ -110,7 +110,7 @@ def _published(comparisons: Sequence[Comparison]) -> Iterator[str]:
         return
     yield ""
     yield "The paper's laws beside ours (slope, intercept)"
-    rows = [("", "law", "printed", "least squares", "")]
+    rows = [("", "law", "printed", "ours", "")]
     for row in comparisons:
         printed = f"{row.printed_slope:g}, {row.printed_intercept:g}"
         fitted = f"{row.slope:.5f}, {row.intercept:.5f}"

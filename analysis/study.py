@@ -27,6 +27,7 @@ from scaling.analysis.envelope import best_codebooks, best_evaluations, envelope
 from scaling.analysis.laws import FORM_OF, FORMS, Form, Law, fit_form
 from scaling.analysis.laws import fit as fit_law
 from scaling.analysis.table import PublishedLaw, Quantity, Records
+from scaling.analysis.vocabulary import line
 from scaling.errors import ScalingError
 from scaling.files import write_json
 
@@ -72,7 +73,7 @@ class Comparison:
     printed_intercept: float
     """Intercept as printed."""
     slope: float
-    """Our slope, ordinary least squares."""
+    """Our slope, by least squares or by Huber's objective: see the note."""
     intercept: float
     """Our intercept."""
     agrees: bool
@@ -329,6 +330,9 @@ def compare(printed: PublishedLaw, tables: Mapping[str, pd.DataFrame]) -> Compar
     if printed.points:
         x, y = zip(*printed.points, strict=True)
         law = fit_law(form.name, form.kind, x, y)
+    elif math.isfinite(printed.delta):
+        points = tables[form.table]
+        law = line(form.name, points[form.x], points[form.y], delta=printed.delta)
     else:
         law = fit_form(form, tables[form.table])
     return Comparison(

@@ -8,6 +8,7 @@ where the first becomes the second.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,6 +70,8 @@ class PublishedLaw:
     """Intercept (power law: the exponent of ten), with the printed digits."""
     note: str
     """How the paper came to it, as far as is known."""
+    delta: float = math.inf
+    """Of Huber's objective in ln y; infinite is least squares."""
     points: tuple[tuple[float, float], ...] = ()
     """The points (x, y) that it rests on, where they are not those of our own rule."""
 
