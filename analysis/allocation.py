@@ -63,7 +63,8 @@ class Cost:
             text = f"({text} + {self.per_code:.4g} N_v)"
         if not self.measured:
             return f"C = {text} D, by convention"
-        return f"C = {text} D, as the rows show it (to {100 * self.spread:.1g} %)"
+        exactly = f" (to {100 * self.spread:.1g} %)" if self.spread > 1e-6 else ""
+        return f"C = {text} D, as the rows show it{exactly}"
 
 
 def cost_of(formula: Formula, sample: Sample) -> Cost:

@@ -243,7 +243,8 @@ def _step(
     eye = np.eye(theta.shape[1])
     H, M = np.where(both, H, 0), np.where(both, M, 0)
     size = np.sqrt(np.einsum("bjj->bj", M))
-    size[size == 0] = 1
+    # What changes the law by no more than a denormal number cannot be scaled to 1.
+    size[size < 1e-150] = np.inf
     M = M / (size[:, :, None] * size[:, None, :])
     # A little of the identity keeps flat directions from ending the factorisation.
     root = np.linalg.cholesky(M + (1e-13 + (M == 0).all(axis=2))[:, :, None] * eye)

@@ -1,11 +1,13 @@
 """Studies that the tests of analysis share: the paper's, and a small synthetic one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from scaling.analysis.fitting import Fit, fit_law
 from scaling.analysis.records import read
 from scaling.analysis.study import Study, fit
 from scaling.analysis.table import Records
@@ -36,6 +38,35 @@ def small_table(seed: int = 0) -> pd.DataFrame:
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def isoflop_table(seed: int = 0, noise: float = 3e-3) -> pd.DataFrame:
+    """Train 5 budgets x 7 sizes under E 1.8, A 400, B 2000, alpha .35, beta .37."""
+    random = np.random.default_rng(seed)
+    C, u = np.meshgrid(np.geomspace(1e18, 1e22, 5), np.linspace(-1.2, 1.2, 7))
+    N = 0.0394 * C**0.514 * np.exp(u)
+    D = C / (6 * N)
+    loss = (1.8 + 400 / N**0.35 + 2000 / D**0.37) * np.exp(
+        noise * random.normal(size=C.shape)
+    )
+    columns = {"flops": C, "total_params": N, "tokens": D, "loss": loss}
+    table = pd.DataFrame({name: each.T.ravel() for name, each in columns.items()})
+    return table.assign(run=[f"run-{k}" for k in range(len(table))])
+
+
+@pytest.fixture(scope="session")
+def isoflops() -> pd.DataFrame:
+    return isoflop_table()
+
+
+@pytest.fixture(scope="session")
+def exact_isoflops() -> pd.DataFrame:
+    return isoflop_table(noise=0)
+
+
+@pytest.fixture(scope="session")
+def law_fit(isoflops: pd.DataFrame) -> Fit:
+    return fit_law(replace(read(isoflops), sources=("isoflops.csv",)), "chinchilla")
 
 
 @pytest.fixture(scope="session")
