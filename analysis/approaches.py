@@ -243,7 +243,7 @@ def _by_law(records: Records, top: float) -> dict[str, Any]:
     # A negative exponent leaves no optimum: the last resort keeps them positive.
     positive = {p.name: (0.0, p.upper) for p in laws[-1].free if p.lower == -p.upper}
     laws.append(laws[-1].bound(positive))
-    reasons = []
+    reasons: list[str] = []
     for law in laws:
         try:
             return _divided(fit_law(records, law), top, reasons)

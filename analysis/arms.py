@@ -19,6 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -120,6 +121,28 @@ class Arms:
             f"({100 * level:g} % {low:.3g} to {high:.3g}{holds})"
         )
         return "; ".join([found, *self.warnings])
+
+    def to_dict(self, level: float = 0.95) -> dict[str, Any]:
+        """Give the comparison as JSON holds it."""
+        low, high = self.interval(level)
+        least, most = self.needs_interval(level)
+        formula = self.fit.formula
+        return {
+            "schema": 1,
+            "kind": "arms",
+            "law": self.fit.formula.name,
+            "arms": list(self.names),
+            "multiplied": self.symbol,
+            "m": {"value": self.m, "low": low, "high": high},
+            "needs": {"value": self.needs, "low": least, "high": most},
+            "level": level,
+            "method": self.uncertainty.reason,
+            "objective": str(self.fit.objective),
+            "p_shared_exponents": self.p,
+            "parameters": {p.name: self.fit.value(p.name) for p in formula.parameters},
+            "sentence": self.sentence(level),
+            "warnings": list(self.warnings),
+        }
 
     def __repr__(self) -> str:
         return self.sentence()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -149,6 +150,16 @@ class Selection:
     def to_frame(self) -> pd.DataFrame:
         """Give the comparison as a table, one row per law."""
         return pd.DataFrame([_line(candidate) for candidate in self.candidates])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the comparison as JSON holds it."""
+        frame = self.to_frame().astype(object)
+        return {
+            "best": self.best.name,
+            "sentence": self.sentence(),
+            "rows": self.rows,
+            "laws": frame.where(frame.notna(), None).to_dict(orient="records"),
+        }
 
     def __repr__(self) -> str:
         return f"{self.rows}\n{self.to_frame().to_string(index=False)}"

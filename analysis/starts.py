@@ -62,11 +62,11 @@ def best_starts(screened: Problem, grid: Array) -> Array:
     theta = project(screened, grid)
     order = np.argsort(solver.values(screened, theta), kind="stable")
     if len(order) <= POLISHED:
-        return theta[order]
+        return np.asarray(theta[order])
     half = POLISHED // 2
     rest = order[half:]
     spread = rest[np.linspace(0, len(rest) - 1, half).astype(int)]
-    return theta[np.concatenate([order[:half], spread])]
+    return np.asarray(theta[np.concatenate([order[:half], spread])])
 
 
 def project(screened: Problem, grid: Array) -> Array:

@@ -13,6 +13,7 @@ import click
 
 from scaling import __version__
 from scaling.cli_laws import fit, plot
+from scaling.cli_plan import plan
 from scaling.cli_predict import compare, predict
 from scaling.cli_train import flops, run, status
 
@@ -33,5 +34,5 @@ def main(context: click.Context) -> None:
         context.color = False
 
 
-for command in (run, status, flops, fit, predict, compare, plot):
+for command in (run, status, flops, fit, predict, plan, compare, plot):
     main.add_command(command)

@@ -162,8 +162,22 @@ def compare(
     from scaling.analysis.records import read
 
     named = parse_columns(columns)
+    if how.tie or how.bound:
+        raise click.UsageError(
+            "--tie and --bound have no effect on a comparison; expected --fix: or "
+            "declare the law in a .py file"
+        )
     a, b = read(first, named), read(second, named)
-    found = compare_arms(a, b, law=law, multiplier=multiplier, **how.to_fit(a))
+    found = compare_arms(
+        a,
+        b,
+        law=law,
+        multiplier=multiplier,
+        fix=how.fix,
+        objective=how.objective(a),
+        rows=how.rows,
+        names=(first, second),
+    )
     if as_json:
         click.echo(json.dumps(found.to_dict(), allow_nan=False))
         return
