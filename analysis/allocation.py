@@ -26,8 +26,10 @@ Array = NDArray[np.float64]
 PER_PARAMETER = 6.0
 """Training FLOPs per token and parameter, where the rows do not tell: C = 6 N D."""
 GOLDEN = (math.sqrt(5) - 1) / 2
-NARROWINGS = 44
-"""Golden sections of a bracket of 60 powers of e: to 4e-8 of the logarithm."""
+NARROWINGS = 26
+"""Golden sections of what a coarse look leaves: to 4e-6 of its width."""
+REACH = 30.0
+"""How far beyond the sizes of the rows an optimum is looked for, in powers of e."""
 EDGE = 0.05
 """Distance from the end of the bracket, in powers of e, that counts as no minimum."""
 
@@ -76,7 +78,7 @@ def cost_of(formula: Formula, sample: Sample) -> Cost:
     if not set(needed) <= set(sample.table):
         return plain
     rows = sample.table[needed].dropna()
-    if not len(rows) or np.ptp(np.log(rows[size])) < 1e-9:
+    if not len(rows) or (rows["C"] <= 0).any() or np.ptp(np.log(rows[size])) < 1e-9:
         return plain
     per_token = (rows["C"] / rows["D"]).to_numpy()
     sizes = rows[size].to_numpy()
@@ -89,7 +91,10 @@ def cost_of(formula: Formula, sample: Sample) -> Cost:
         return float(error @ error), factors, error
 
     found = optimize.minimize_scalar(
-        lambda exponent: solved(exponent)[0], bounds=(0.3, 1.5), method="bounded"
+        lambda exponent: solved(exponent)[0],
+        bounds=(0.3, 1.5),
+        method="bounded",
+        options={"xatol": 1e-10},
     )
     # Rows that follow 6 N D exactly must not be given an exponent of 0.9999998.
     exact = solved(1.0)[0] <= max(1.01 * found.fun, 1e-9 * len(rows))
@@ -115,6 +120,8 @@ class Allocator:
     """What a token costs."""
     given: Mapping[str, float]
     """Further inputs of the law that are not chosen, such as U."""
+    ends: tuple[float, float] = (0.0, 2 * REACH)
+    """Logarithms of the sizes between which the best is looked for."""
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -142,7 +149,7 @@ class Allocator:
             If at the first parameters the loss has no minimum within the budget.
         """
         batch = len(theta)
-        top = math.log(compute / PER_PARAMETER)
+        low, high = self.ends
         first, *second = self.sizes
 
         def loss(chosen: dict[str, Array]) -> Array:
@@ -151,14 +158,14 @@ class Allocator:
         def best_second(a: Array) -> dict[str, Array]:
             if not second:
                 return {first: a}
-            b = _lowest(lambda b: loss({first: a, second[0]: b}), batch, top)
+            b = _lowest(lambda b: loss({first: a, second[0]: b}), batch, self.ends)
             return {first: a, second[0]: b}
 
-        a = _lowest(lambda a: loss(best_second(a)), batch, top)
+        a = _lowest(lambda a: loss(best_second(a)), batch, self.ends)
         chosen = best_second(a)
         for name, at in chosen.items():
-            if not EDGE < at[0] < top - EDGE:
-                better = "smaller" if at[0] < 1 else "larger"
+            if not low + EDGE < at[0] < high - EDGE:
+                better = "smaller" if at[0] < (low + high) / 2 else "larger"
                 raise ScalingError(
                     f"law {self.formula.name} has no best {name} at {compute:.3g} "
                     f"FLOPs: the {better} the better, without end; expected positive "
@@ -199,37 +206,56 @@ def allocator(fit: Fit, given: Mapping[str, float] | None = None) -> Allocator:
             "say how to divide compute between size and data; expected a law of both: "
             "choose chinchilla or codebook, or `scaling fit` without --law"
         )
+    unknown = [name for name in given if name in chosen or name not in formula.inputs]
+    if unknown:
+        raise ScalingError(
+            f"{', '.join(unknown)} cannot be given to a budget by law {formula.name}; "
+            f"it chooses {', '.join(n for n in formula.inputs if n in chosen)}: leave "
+            "it out, or leave the budget out and give the whole run"
+        )
     lacking = [name for name in formula.inputs if name not in {*chosen, *given}]
     if lacking:
         raise ScalingError(
             f"law {formula.name} also needs {' and '.join(lacking)}; give it with "
             f"--at {lacking[0]}=VALUE"
         )
-    return Allocator(formula=formula, cost=cost_of(formula, fit.sample), given=given)
+    sizes = fit.sample.table[[n for n in formula.inputs if n.startswith("N")]]
+    return Allocator(
+        formula=formula,
+        cost=cost_of(formula, fit.sample),
+        given=given,
+        ends=(
+            math.log(sizes.to_numpy().min()) - REACH,
+            math.log(sizes.to_numpy().max()) + REACH,
+        ),
+    )
 
 
-def _lowest(function: Callable[[Array], Array], batch: int, top: float) -> Array:
-    """Find where each of a batch of functions on [0, top] is lowest.
+def _lowest(
+    function: Callable[[Array], Array], batch: int, ends: tuple[float, float]
+) -> Array:
+    """Find where each of a batch of functions is lowest between two ends.
 
-    A coarse look finds the basin; golden sections narrow it down, all in step; the
-    parabola through the last three points takes off what rounding allows.
+    A coarse look finds the basin; golden sections narrow it down, all in step;
+    parabolas wide enough to stand out from rounding take the last way.
     """
-    look = np.linspace(0, top, 41)
+    look = np.linspace(*ends, 61)
     seen = np.column_stack([function(np.full(batch, at)) for at in look])
     k = np.nanargmin(np.where(np.isfinite(seen), seen, np.inf), axis=1)
     low, high = look[np.maximum(k - 1, 0)], look[np.minimum(k + 1, len(look) - 1)]
-    for _ in range(NARROWINGS // 2):
+    for _ in range(NARROWINGS):
         left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
         to_left = function(left) < function(right)
         low, high = np.where(to_left, low, left), np.where(to_left, right, high)
-    return _vertex(function, (low + high) / 2, top)
+    return _vertex(function, (low + high) / 2, ends)
 
 
-def _vertex(function: Callable[[Array], Array], at: Array, top: float) -> Array:
-    """Refine minima by parabolas wide enough to stand out from rounding."""
+def _vertex(
+    function: Callable[[Array], Array], at: Array, ends: tuple[float, float]
+) -> Array:
     h = 3e-3
     for _ in range(3):
-        at = np.clip(at, h, top - h)
+        at = np.clip(at, ends[0] + h, ends[1] - h)
         below, here, above = function(at - h), function(at), function(at + h)
         bend = above - 2 * here + below
         slope = (above - below) / 2

@@ -33,6 +33,7 @@ from scaling.analysis.parabola import bias
 from scaling.analysis.prediction import LEVEL, Estimate, predict_budget
 from scaling.analysis.table import Records
 from scaling.errors import ScalingError
+from scaling.files import plain
 
 SCHEMA = 1
 SIZES = ("N", "N_nv")
@@ -83,7 +84,7 @@ class Approaches:
             "sources": list(self.sources),
             "data_hash": self.data_hash,
             "compute": self.compute,
-            "approaches": [_finite(asdict(answer)) for answer in self.answers],
+            "approaches": [plain(asdict(answer)) for answer in self.answers],
             "notes": list(self.notes),
         }
 
@@ -337,11 +338,3 @@ def _shown(each: Estimate | None, spec: str) -> str:
     if math.isnan(each.low):
         return f"{each.value:{spec}}"
     return f"{each.value:{spec}} ({each.low:{spec}} to {each.high:{spec}})"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -76,14 +76,14 @@ def bootstrap(
 
 
 def _counts(fit: Fit, draws: int, rng: np.random.Generator) -> Array:
-    """How often each row was drawn, shape (draws, rows)."""
+    """Count how often each row was drawn, shape (draws, rows)."""
     runs = fit.sample.clusters
     counts = rng.multinomial(runs, np.full(runs, 1 / runs), size=draws)
     return counts[:, fit.sample.runs].astype(float)
 
 
 def _wild(fit: Fit, draws: int, rng: np.random.Generator) -> Array:
-    """Residuals times a random number of mean square 1 for each run."""
+    """Multiply residuals by a random number of mean square 1 per run."""
     shape = (draws, fit.sample.clusters)
     weights = rng.choice([-1.0, 1.0], size=shape)
     if fit.sample.clusters < FEW_RUNS:
@@ -105,7 +105,7 @@ def _residual(fit: Fit, draws: int, rng: np.random.Generator) -> Array:
 
 
 def _inflated(fit: Fit) -> Array:
-    """Residuals, larger by what the fitted parameters took away from them."""
+    """Make residuals larger by what the fitted parameters took away from them."""
     clusters = fit.sample.clusters
     left = max(clusters - int(fit.free.sum()), 1)
     return np.asarray(fit.residuals * np.sqrt(clusters / left))

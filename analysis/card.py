@@ -29,7 +29,7 @@ from scaling.analysis.sample import CHOICES, Sample
 from scaling.analysis.selection import Criteria, HoldOut, criteria, hold_out
 from scaling.analysis.sensitivity import delta_sentence, delta_sweep, influential_run
 from scaling.errors import ScalingError
-from scaling.files import write_json
+from scaling.files import plain, write_json
 
 SCHEMA = 1
 KIND = "fit"
@@ -189,8 +189,7 @@ class Card:
             "theta": dict(zip(fit.formula.compiled.names, fit.theta, strict=True)),
             "table": {name: list(column) for name, column in sample.table.items()},
         }
-        plain: dict[str, Any] = _plain(found)
-        return plain
+        return dict(plain(found))
 
     def save(self, path: str | Path) -> None:
         """Write the card as JSON; a file already there survives any failure."""
@@ -296,21 +295,6 @@ def _declaration(formula: Formula) -> dict[str, Any]:
         "tied": dict(formula.tied),
         "parameters": [asdict(parameter) for parameter in formula.parameters],
     }
-
-
-def _plain(value: Any) -> Any:
-    """Give a value as JSON holds it: what is not finite as null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value
-    return value
 
 
 def load(fields: Mapping[str, Any]) -> Uncertainty:

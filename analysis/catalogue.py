@@ -188,7 +188,9 @@ ALL = (
     ),
     Formula(
         name="repetition",
-        text="E + A / N**alpha + B / (U + U*R*(1 - exp((1 - D/U) / R)))**beta",
+        # of U only what a run has come to see counts: Min(U, D)
+        text="E + A / N**alpha"
+        " + B / (Min(U, D) * (1 + R * (1 - exp((1 - D / Min(U, D)) / R))))**beta",
         inputs=("N", "D", "U"),
         parameters=(
             *CHINCHILLA.parameters,
@@ -249,18 +251,35 @@ def law(name: str | Formula) -> Formula:
     """
     if isinstance(name, Formula):
         return name
-    if name.endswith(".py") and Path(name).exists():
-        declared = [
-            each
-            for each in runpy.run_path(name).values()
-            if isinstance(each, Formula) and each.name not in LAWS
-        ]
-        if len(declared) != 1:
-            raise ScalingError(
-                f"{name} declares {len(declared)} laws of its own; expected one "
-                "scaling.Formula with a name that is not taken"
-            )
-        return declared[0]
+    if name.endswith(".py"):
+        return _from_file(name)
     if name not in LAWS:
         raise ScalingError(f"there is no law {name!r}; {suggestion(name, LAWS)}")
     return LAWS[name]
+
+
+def _from_file(path: str) -> Formula:
+    if not Path(path).exists():
+        raise ScalingError(
+            f"{path} does not exist; expected a Python file that declares a law"
+        )
+    try:
+        names = runpy.run_path(path)
+    except ScalingError:
+        raise
+    except Exception as error:
+        raise ScalingError(
+            f"{path} cannot be run: {type(error).__name__}: {error}; expected a Python "
+            "file that declares one scaling.Formula"
+        ) from error
+    declared = [
+        each
+        for each in names.values()
+        if isinstance(each, Formula) and each.name not in LAWS
+    ]
+    if len(declared) != 1:
+        raise ScalingError(
+            f"{path} declares {len(declared)} laws of its own; expected one "
+            "scaling.Formula with a name that is not taken"
+        )
+    return declared[0]

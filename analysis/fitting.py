@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scaling.analysis import solver
 from scaling.analysis.catalogue import law as find_law
 from scaling.analysis.formula import Formula
-from scaling.analysis.objective import Objective
+from scaling.analysis.objective import Name, Objective, Space
 from scaling.analysis.sample import Choice, Sample, sample
 from scaling.analysis.solver import Minima, Problem
 from scaling.analysis.starts import best_starts, start_grid
@@ -34,7 +34,7 @@ SCREEN_ROWS = 2_000
 """Rows that starts are compared on; more would not tell good starts from bad."""
 AGREE = 1e-8
 """Objectives closer than this, relatively, are the same minimum."""
-FLAT = 1e12
+FLAT = 1e9
 """Condition number from which a direction is flat to rounding."""
 
 
@@ -180,10 +180,20 @@ class Fit:
                 f"{', '.join(map(str, inputs)) or 'none'}: give "
                 f"{', '.join(self.formula.inputs)}"
             )
-        columns = [
-            np.log(np.asarray(inputs[name], float)) for name in self.formula.inputs
-        ]
-        columns += [np.asarray(inputs[name], float) for name in self.formula.arms]
+        given = {n: np.asarray(inputs[n], float) for n in self.formula.all_inputs}
+        for name in self.formula.inputs:
+            if not (given[name] > 0).all():
+                raise ScalingError(
+                    f"{name} is {given[name].min():g}; expected a positive number"
+                )
+        lengths = sorted({each.size for each in given.values()} - {1})
+        if len(lengths) > 1:
+            raise ScalingError(
+                f"{', '.join(given)} have the lengths {lengths}; expected as many "
+                "values of each, or a single one"
+            )
+        arms = self.formula.arms
+        columns = [x if name in arms else np.log(x) for name, x in given.items()]
         return tuple(np.broadcast_arrays(*map(np.atleast_1d, columns)))
 
     def refit(
@@ -209,7 +219,7 @@ def fit_law(
     records: Records | pd.DataFrame,
     law: str | Formula,
     *,
-    objective: Objective | None = None,
+    objective: Objective | Name | None = None,
     rows: Choice | None = None,
     fix: Mapping[str, float] | None = None,
     tie: Mapping[str, str] | None = None,
@@ -224,9 +234,9 @@ def fit_law(
         `L_u`, `L` or `loss`; `run` and `weight` where there are any.
     law : str or Formula
         A name of `catalogue.LAWS`, or a law of your own.
-    objective : Objective, optional
-        By default Huber's with delta 1e-3 on log loss; on the loss itself where a loss
-        is not positive.
+    objective : Objective or its name, optional
+        By default Huber's with delta 1e-3. Without an `Objective` residuals are of log
+        loss, or of the loss itself where a loss is not positive.
     rows : {"all", "best", "last", "frontier"}, optional
         Which evaluations of a run count; see `sample.sample`.
     fix, tie, bound : mapping, optional
@@ -240,9 +250,10 @@ def fit_law(
     """
     formula = find_law(law).bound(bound or {}).tie(tie or {}).fix(fix or {})
     taken = sample(records, formula, rows)
-    if objective is None:
+    if not isinstance(objective, Objective):
         positive = bool((taken.loss > 0).all())
-        objective = Objective(space="log" if positive else "linear")
+        space: Space = "log" if positive else "linear"
+        objective = Objective(name=objective or "huber", space=space)
     return fit_sample(formula, taken, objective)
 
 
@@ -361,6 +372,7 @@ def require(formula: Formula, taken: Sample, objective: Objective) -> None:
             if different < taken.n
             else ""
         )
+        rows += "".join(f" ({n} rows dropped: {w})" for w, n in taken.dropped.items())
         raise ScalingError(
             f"law {formula.name} has {count} free parameters, but the {rows}; expected "
             f"at least {count}, and more for intervals: add runs, or fix or tie "

@@ -8,6 +8,7 @@ input as its logarithm, so that A / N**alpha is exp(ln A - alpha ln N).
 
 from __future__ import annotations
 
+import keyword
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,16 @@ from scaling.errors import ScalingError, suggestion
 
 Array = NDArray[np.float64]
 Bounds = tuple[float, float]
+
+FUNCTIONS = {
+    "exp": sp.exp,
+    "log": sp.log,
+    "log10": lambda x: sp.log(x) / sp.log(10),
+    "Min": sp.Min,
+}
+"""What a formula may call."""
+LARGEST_LOG = 690.0
+"""Largest logarithm of a scale parameter: e^690 is 1e299."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,13 +59,23 @@ class Parameter:
     per: str = "1"
     """What the starts are multiples of, at the centre of the data: `D**b / N**a`."""
 
+    def __post_init__(self) -> None:
+        least = 0.0 if self.scale else -math.inf
+        if not (self.lower < self.upper and self.upper > least):
+            raise ScalingError(
+                f"{self.name} cannot lie between {self.lower:g} and {self.upper:g}; "
+                "expected the lower bound first"
+                + (", and above 0" if self.scale else "")
+            )
+
     @property
     def bounds(self) -> Bounds:
-        """Bounds as the solver carries them."""
+        """Bounds as the solver carries them; logarithms within what floats hold."""
         if not self.scale:
             return self.lower, self.upper
-        low = math.log(self.lower) if self.lower > 0 else -math.inf
-        return low, math.log(self.upper) if self.upper < math.inf else math.inf
+        low = math.log(self.lower) if self.lower > 0 else -LARGEST_LOG
+        high = math.log(self.upper) if self.upper < math.inf else LARGEST_LOG
+        return max(low, -LARGEST_LOG), min(high, LARGEST_LOG)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +100,12 @@ class Formula:
     """Where the law was proposed."""
 
     def __post_init__(self) -> None:
-        names = [parameter.name for parameter in self.parameters]
+        names = [p.name for p in self.parameters]
+        _refuse_names(self.name, [*names, *self.all_inputs])
+        for held in (*self.fixed, *self.tied, *self.tied.values()):
+            self._parameter(held, "hold")
         used = {str(symbol) for symbol in _parse(self.text).free_symbols}
-        known = {*names, *self.inputs, *self.arms}
+        known = {*names, *self.all_inputs}
         for name in sorted(used - known):
             raise ScalingError(
                 f"law {self.name}: its formula uses {name!r}, which is neither a "
@@ -114,13 +138,16 @@ class Formula:
         """
         for name, value in values.items():
             parameter = self._parameter(name, "fix")
-            lowest = 0.0 if parameter.scale else parameter.lower
-            outside = not lowest <= value <= parameter.upper
-            if outside or (parameter.scale and value == 0):
+            self._refuse_tied(name)
+            low = max(parameter.lower, 0.0) if parameter.scale else parameter.lower
+            number = isinstance(value, (int, float)) and math.isfinite(value)
+            inside = number and low <= value <= parameter.upper
+            if not inside or (parameter.scale and value == 0):
+                shown = f"{value:g}" if isinstance(value, float) else repr(value)
                 raise ScalingError(
-                    f"{name} cannot be fixed at {value:g} in law {self.name}; expected "
-                    f"a value {'above' if parameter.scale else 'of at least'} "
-                    f"{lowest:g} and at most {parameter.upper:g}"
+                    f"{name} cannot be fixed at {shown} in law {self.name}; expected "
+                    f"a number {'above' if parameter.scale else 'of at least'} "
+                    f"{low:g} and at most {parameter.upper:g}"
                 )
         return replace(self, fixed={**self.fixed, **values})
 
@@ -151,13 +178,9 @@ class Formula:
         ScalingError
             If there is no such parameter, or the lower bound is not the lower.
         """
-        for name, (lower, upper) in bounds.items():
+        for name in bounds:
             self._parameter(name, "bound")
-            if not lower < upper:
-                raise ScalingError(
-                    f"{name} cannot lie between {lower:g} and {upper:g}; expected the "
-                    "lower bound first"
-                )
+            self._refuse_tied(name)
         parameters = tuple(
             replace(p, lower=bounds[p.name][0], upper=bounds[p.name][1])
             if p.name in bounds
@@ -165,6 +188,14 @@ class Formula:
             for p in self.parameters
         )
         return replace(self, parameters=parameters)
+
+    def _refuse_tied(self, name: str) -> None:
+        if name in self.tied:
+            other = self.tied[name]
+            raise ScalingError(
+                f"{name} is tied to {other} in law {self.name}; expected a parameter "
+                f"of its own: hold {other}, or take a law without the tie"
+            )
 
     def _parameter(self, name: str, verb: str) -> Parameter:
         for parameter in self.parameters:
@@ -272,22 +303,36 @@ def _columns(theta: Array) -> list[Array]:
     return [theta[:, j : j + 1] for j in range(theta.shape[1])]
 
 
-def _log10(x: sp.Expr) -> sp.Expr:
-    return sp.log(x) / sp.log(10)
+def _refuse_names(law: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ScalingError(
+                f"law {law} declares {name!r} twice; expected each parameter and each "
+                "input once: rename one"
+            )
+        if keyword.iskeyword(name) or name in FUNCTIONS or not name.isidentifier():
+            raise ScalingError(
+                f"law {law}: the formula cannot be read with the name {name!r}, which "
+                "means something else to Python; rename it"
+            )
 
 
 @lru_cache(maxsize=256)
 def _parse(text: str) -> sp.Expr:
     # Names such as E, N, S and beta mean constants and functions to sympy.
-    words = set(re.findall(r"[A-Za-z_]\w*", text)) - {"exp", "log", "log10"}
+    words = set(re.findall(r"[A-Za-z_]\w*", text)) - set(FUNCTIONS)
     symbols = {word: sp.Symbol(word, real=True) for word in words}
     try:
-        return sp.sympify(text, locals={**symbols, "log10": _log10})
+        found = sp.sympify(text, locals={**symbols, **FUNCTIONS})
+        if not isinstance(found, sp.Expr):
+            raise TypeError("it is no expression")
     except (sp.SympifyError, TypeError, SyntaxError, AttributeError) as error:
+        reason = " ".join(str(error).split())
         raise ScalingError(
-            f"the formula {text!r} cannot be read: {error}; expected Python's "
+            f"the formula {text!r} cannot be read: {reason}; expected Python's "
             "spelling, such as E + A / N**alpha"
         ) from error
+    return found
 
 
 @lru_cache(maxsize=64)

@@ -27,6 +27,8 @@ SAME = 0.05
 """Values of an input closer than this, in its logarithm, are one level."""
 NARROW = 3.0
 """Factor that an input should span at least."""
+ROWS = 5_000
+"""Rows up to which all parameters are followed; beyond, those with large errors."""
 REJECTED = 0.01
 """How rarely a true tie may look as false as the data make it look."""
 BREAK = re.compile(r"\bbreak\b|\bbeyond\b")
@@ -159,9 +161,21 @@ def _unbounded(fit: Fit) -> Iterator[str]:
             "that nothing says how sure they are: add runs"
         )
         return
-    said = [profile.sentence() for profile in missing_ends(fit).values()]
+    asked = _doubtful(fit) if fit.sample.n > ROWS else None
+    said = [profile.sentence() for profile in missing_ends(fit, asked).values()]
     if said:
         yield f"UNBOUNDED: {'. '.join(said)}. Add runs, or fix or tie a parameter"
+
+
+def _doubtful(fit: Fit) -> list[str]:
+    """Name the parameters whose standard error is a third of their size or more."""
+    rise, axes = Rise(fit), np.eye(len(fit.theta))
+    size = np.where(fit.formula.compiled.scales, 1.0, np.abs(fit.theta))
+    return [
+        name
+        for k, name in enumerate(fit.formula.compiled.names)
+        if fit.free[k] and 3 * rise.standard_error(axes[k]) > size[k]
+    ]
 
 
 def _negative(fit: Fit) -> Iterator[str]:

@@ -324,7 +324,8 @@ def quantity(where: Region, target: float, shrink: Shrink) -> Function:
 
     def at_optimum(theta: Array) -> Array:
         # The fit itself goes first: only where it has no optimum is that an error.
-        found = spend.log_optimum(np.vstack([fit.theta, theta]), target)[1:]
+        with np.errstate(all="ignore"):  # a refit need not be defined everywhere
+            found = spend.log_optimum(np.vstack([fit.theta, theta]), target)[1:]
         return np.asarray(found[:, -1 if shrink == "loss" else 0])
 
     return at_optimum

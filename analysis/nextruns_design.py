@@ -28,7 +28,7 @@ Function = Callable[[Array], Array]
 SMALL = 1e-3
 """Of the differences that replace derivatives, in parameters as carried."""
 FAINT = 1e-6
-"""Of each parameter's own information: what is taken as known where no row tells."""
+"""What is taken as known where no row tells, in what the rows tell of a parameter."""
 LEAST = 1e-3
 """Relative decrease of the variance for which runs are still exchanged."""
 

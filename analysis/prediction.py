@@ -19,6 +19,7 @@ from scaling.analysis.buildable import Configuration
 from scaling.analysis.fitting import Fit
 from scaling.analysis.intervals import Uncertainty
 from scaling.errors import ScalingError
+from scaling.files import plain
 
 Array = NDArray[np.float64]
 
@@ -99,7 +100,7 @@ class Prediction:
         low, high = self.new_run
         fields["new_run"] = {"low": low, "high": high}
         built = self.configuration
-        return fields | {"configuration": built and built.to_dict()}
+        return dict(plain(fields | {"configuration": built and built.to_dict()}))
 
 
 def predict_budget(
@@ -264,7 +265,9 @@ def _estimates(
 
 
 def _exp(estimate: Estimate) -> Estimate:
-    return Estimate(**{k: math.exp(v) for k, v in asdict(estimate).items()})
+    with np.errstate(over="ignore"):  # an end that is not known may be anywhere
+        ends = {name: float(np.exp(each)) for name, each in asdict(estimate).items()}
+    return Estimate(**ends)
 
 
 # --- Codebook -----------------------------------------------------------------------

@@ -9,7 +9,7 @@ parameter no end at all: the objective stays low as far as one looks.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +30,7 @@ FAR = 100.0
 """How far an end is looked for, in half widths of the interval of a parabola."""
 STEPS = (0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 18, 27, 40, 60, FAR)
 """Where a path is followed, in those half widths."""
-STRIDES = (2, 5, 14, 40, FAR)
+STRIDES = (2, 7, 27, FAR)
 """The same where it is only asked whether there is an end."""
 WIDEST = 10.0
 """Greatest half width: in powers of e for a scale parameter, for others in their own
@@ -123,19 +123,21 @@ def profile_all(
     }
 
 
-def missing_ends(fit: Fit, *, level: float = 0.95) -> dict[str, Profile]:
-    """Follow every free parameter in few steps; keep those that lack an end.
+def missing_ends(
+    fit: Fit, names: Iterable[str] | None = None, *, level: float = 0.95
+) -> dict[str, Profile]:
+    """Follow free parameters, by default all, in few steps; keep those without an end.
 
     Those ends are missing for certain: as far as one looks, or as a bound on another
     parameter lets one look, points were found that the data allow.
     """
     found = {}
-    for parameter in fit.formula.free:
-        held = _hold(fit, parameter.name, level)
+    for name in [p.name for p in fit.formula.free] if names is None else names:
+        held = _hold(fit, name, level)
         paths = _paths(held)
         _follow(held, paths, STRIDES)
         if not all(path.closed for path in paths):
-            found[parameter.name] = (held, paths)
+            found[name] = (held, paths)
     minima = _minima(fit) if found else None
     for held, paths in found.values():
         assert minima is not None
@@ -324,12 +326,13 @@ class _Path:
         return self.outside and not self._pressed()
 
     def _pressed(self) -> bool:
-        # A floor that may not be negative is knowledge; that exponents lie below 5 is
-        # not.
+        # That exponents lie below 5 is no knowledge, as it is that a floor is not
+        # negative; and a scale parameter at its bound is a term that has vanished.
         problem, theta = self.held.problem, self.theta[-1]
         floor = [parameter.floor for parameter in self.held.fit.formula.parameters]
+        exponent = problem.free & ~problem.law.scales & ~np.array(floor)
         at_bound = (theta <= problem.lower) | (theta >= problem.upper)
-        return bool(np.any(problem.free & at_bound & ~np.array(floor)))
+        return bool(np.any(exponent & at_bound))
 
     def ahead(self, step: float) -> float:
         """Give the value so many half widths from the origin."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scaling.analysis.envelope import best_evaluations, envelope
 from scaling.analysis.formula import Formula
-from scaling.analysis.table import Records
+from scaling.analysis.table import SYMBOLS, Records
 from scaling.errors import ScalingError
 
 Array = NDArray[np.float64]
@@ -138,9 +138,6 @@ def sample(
             f"not hold; it has {', '.join(map(str, table.columns))}: name the column "
             f"with --columns {lacking[0]}=COLUMN, or choose another law"
         )
-    if "U" in table and "D" in table:
-        # A run that has not passed over its data once has seen only D of it.
-        table = table.assign(U=np.minimum(table["U"], table["D"]))
     rows = rows or _default_rows(table, formula)
     chosen = _choose(table, rows)
     chosen, dropped = _sound(chosen, formula)
@@ -167,18 +164,44 @@ def _table(records: Records | pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any
             "tokens_per_step": _tokens_per_step(records),
         }
         return records.points(), facts
+    if not isinstance(records, pd.DataFrame):
+        raise ScalingError(
+            f"rows are given as {type(records).__name__}; expected what scaling.read "
+            "gives, or a table (pandas DataFrame)"
+        )
     table = records.copy()
+    twice = sorted({str(c) for c in table.columns if list(table.columns).count(c) > 1})
+    if twice:
+        raise ScalingError(
+            f"the table has two columns {', '.join(twice)}; expected each name once: "
+            "rename or remove one"
+        )
     name = next((name for name in LOSS_NAMES if name in table), None)
     if name is None:
         raise ScalingError(
             f"the table holds no loss; it has {', '.join(map(str, table.columns))}: "
             "name its loss L, or L_u where it is normalised"
         )
-    if "run" not in table:
-        table["run"] = [f"row {n}" for n in range(1, len(table) + 1)]
+    own = pd.Series([f"row {n}" for n in range(1, len(table) + 1)], table.index)
+    table["run"] = (
+        table["run"].where(table["run"].notna(), own) if "run" in table else own
+    )
+    for column in (name, *(c for c in SYMBOLS if c in table and c != LOSS)):
+        table[column] = _numbers(table[column])
     table = table.rename(columns={name: LOSS})
     symbol = "L_u" if name in ("L_u", "normalised_loss") else "L"
     return table, {"loss_symbol": symbol}
+
+
+def _numbers(column: pd.Series[Any]) -> pd.Series[float]:
+    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
+    words = column[numbers.isna() & column.notna()]
+    if len(words):
+        raise ScalingError(
+            f"{column.name} is {words.iloc[0]!r} in row {words.index[0]}; expected a "
+            "number: correct the row or remove it"
+        )
+    return numbers
 
 
 def _convention(records: Records) -> str | None:
@@ -218,26 +241,36 @@ def _choose(table: pd.DataFrame, rows: Choice) -> pd.DataFrame:
 def _sound(
     table: pd.DataFrame, formula: Formula
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Drop rows without a value, counted; refuse values that are no positive number."""
+    """Drop rows without a value or a weight, counted; refuse what is no quantity."""
     dropped = {}
     for name in (*formula.all_inputs, LOSS):
         unknown = table[name].isna()
         if unknown.any():
             dropped[f"{name} is not known"] = int(unknown.sum())
             table = table[~unknown]
-    if "weight" in table:
-        weight = table["weight"]
-        if not ((weight >= 0) & np.isfinite(weight)).all() or not weight.any():
-            raise ScalingError(
-                f"weights run from {weight.min():g} to {weight.max():g}; expected "
-                "numbers of at least 0, not all 0: correct the column or leave it out"
-            )
     for name in formula.inputs:
-        bad = ~(np.isfinite(table[name]) & (table[name] > 0))
-        if bad.any():
-            raise ScalingError(
-                f"{name} is {table[name][bad].iloc[0]:g} in "
-                f"{table['run'][bad].iloc[0]}; expected a positive number: correct "
-                "the row or remove it"
-            )
+        _refuse(table, name, ~(np.isfinite(table[name]) & (table[name] > 0)))
+    _refuse(table, LOSS, ~np.isfinite(table[LOSS]), "loss is", "a finite loss")
+    if "weight" in table:
+        sound = np.isfinite(table["weight"]) & (table["weight"] >= 0)
+        _refuse(table, "weight", ~sound, expected="a number of at least 0")
+        without = table["weight"] == 0
+        if without.any():
+            dropped["weight is 0"] = int(without.sum())
+            table = table[~without]
     return table, dropped
+
+
+def _refuse(
+    table: pd.DataFrame,
+    name: str,
+    bad: pd.Series[bool],
+    what: str = "",
+    expected: str = "a positive number",
+) -> None:
+    if bad.any():
+        raise ScalingError(
+            f"{what or f'{name} is'} {table[name][bad].iloc[0]:g} in "
+            f"{table['run'][bad].iloc[0]}; expected {expected}: correct the row or "
+            "remove it"
+        )

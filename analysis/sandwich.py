@@ -12,12 +12,12 @@ scatter that t_g would have without that: the estimate CR2 of Bell and McCaffrey
 Methodology 28, 2002), and HC2 where each run is one row. What is estimated from few
 runs is itself uncertain; Student's t has the degrees that they give for it.
 
-A robust fit is off as least squares of the pseudo-residuals psi(r) / mean psi' would
-be (Huber 1981, 6.3, with his small-sample factor). A fit with a small delta passes
-through as many rows as it has parameters, the most telling ones, whose residuals say
-nothing then; residuals are therefore those of a nearby fit whose delta is `WIDE`
-standard deviations, and the scatter is made larger by what the smaller delta would
-cost with normal noise: a factor of 1.22 at most.
+A robust fit is least squares with the weights rho'(r) / r of its last step, and is off
+by 1 / mean rho''(r) as much as that (Huber 1981, 7.6, with his small-sample factor). A
+fit with a small delta passes through as many rows as it has parameters, the most
+telling ones, whose residuals then say nothing. Residuals are therefore those of a
+nearby fit whose delta is `WIDE` standard deviations, and the scatter is made larger by
+what the smaller delta costs with normal noise: a factor of 1.22 at most.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from numpy.typing import NDArray
 
 from scaling.analysis import solver
 from scaling.analysis.fitting import Fit
-from scaling.analysis.objective import Objective
 
 Array = NDArray[np.float64]
 
@@ -157,12 +156,7 @@ def _as_least_squares(fit: Fit) -> tuple[Array, Array, Array]:
     delta = max(fit.objective.final_delta, WIDE * sd)
     if delta > fit.objective.final_delta:
         name = "huber" if fit.objective.name == "lad" else fit.objective.name
-        wider = Objective(
-            name=name,
-            delta=delta,
-            space=fit.objective.space,
-            quantile=fit.objective.quantile,
-        )
+        wider = replace(fit.objective, name=name, delta=delta)
         problem = replace(problem, objective=wider)
         theta = solver.minimise(problem, theta[None]).theta[0]
     r = solver.residuals(problem, theta[None])[0]

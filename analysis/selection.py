@@ -28,6 +28,7 @@ from scaling.analysis.objective import Objective
 from scaling.analysis.sample import CHOICES, Choice, Sample, sample
 from scaling.analysis.table import Records
 from scaling.errors import ScalingError
+from scaling.files import plain
 
 __all__ = [
     "Candidate",
@@ -153,13 +154,13 @@ class Selection:
 
     def to_dict(self) -> dict[str, Any]:
         """Give the comparison as JSON holds it."""
-        frame = self.to_frame().astype(object)
-        return {
+        found = {
             "best": self.best.name,
             "sentence": self.sentence(),
             "rows": self.rows,
-            "laws": frame.where(frame.notna(), None).to_dict(orient="records"),
+            "laws": self.to_frame().to_dict(orient="records"),
         }
+        return dict(plain(found))
 
     def __repr__(self) -> str:
         return f"{self.rows}\n{self.to_frame().to_string(index=False)}"

@@ -24,6 +24,10 @@ DRAWS = 500
 """Data sets without an odd run that say how far one run moves a fit."""
 CHANCE = 0.01
 """Share of such data sets in which a run is called influential."""
+ROWS = 20_000
+"""Rows up to which an influential run is looked for."""
+PART = 1_000_000
+"""Numbers that are drawn at a time."""
 MATTERS = 1.0
 """Standard errors that an influential run moves something by, at least."""
 
@@ -138,9 +142,10 @@ def influential_run(fit: Fit, seed: int = 0) -> str | None:
     -------
     str or None
         Such as `INFLUENTIAL RUN: without run 12 alpha moves from 0.35 to 0.41, 1.8
-        standard errors`; None also where there is no run to spare.
+        standard errors`; None also where there is no run to spare, or of over 20,000
+        rows, where looking would take longer than fitting.
     """
-    if not _spare(fit):
+    if fit.sample.n > ROWS or not _spare(fit):
         return None
     reach = _Reach(fit)
     moves = reach.observed()
@@ -212,10 +217,16 @@ class _Reach:
 
     def threshold(self, seed: int) -> float:
         """Give the move that no run exceeds in a share 1 - CHANCE of the draws."""
-        force = self._force(self._errors(np.random.default_rng(seed)))
+        random = np.random.default_rng(seed)
+        parts = 1 + DRAWS * self.fit.sample.n // PART
+        longest = [self._longest(random, DRAWS // parts + 1) for _ in range(parts)]
+        return float(np.quantile(np.concatenate(longest), 1 - CHANCE))
+
+    def _longest(self, random: np.random.Generator, draws: int) -> Array:
+        force = self._force(self._errors(random, draws))
         # What the fit takes up of the errors is not left in the residuals.
         force -= force @ self.wJ.T @ self.whole @ self.J
-        return float(np.quantile(self._moves(force).max(axis=1), 1 - CHANCE))
+        return np.asarray(self._moves(force).max(axis=1))
 
     def _force(self, errors: Array) -> Array:
         objective = self.fit.objective
@@ -232,23 +243,20 @@ class _Reach:
         moved = np.einsum("rjk,mkr->mrj", moves, sums) / self.unit
         return np.asarray(np.abs(moved).max(axis=2))
 
-    def _errors(self, random: np.random.Generator) -> Array:
+    def _errors(self, random: np.random.Generator, draws: int) -> Array:
         taken, degrees, alike = self.fit.sample, self.rise.degrees, self._alike()
-        own = random.standard_normal((DRAWS, taken.n))
-        shared = random.standard_normal((DRAWS, taken.clusters))[:, taken.runs]
+        own = random.standard_normal((draws, taken.n))
+        shared = random.standard_normal((draws, taken.clusters))[:, taken.runs]
         # The spread itself is known from few residuals.
-        spread = np.sqrt(degrees / random.chisquare(degrees, (DRAWS, 1)))
+        spread = np.sqrt(degrees / random.chisquare(degrees, (draws, 1)))
         size = self.rise.deviation * spread
         return np.asarray(size * (np.sqrt(1 - alike) * own + np.sqrt(alike) * shared))
 
     def _alike(self) -> float:
         """Correlation of the residuals of one run, 0 where runs have one row."""
-        limit = 3 * self.rise.deviation
+        limit, runs = 3 * self.rise.deviation, self.fit.sample.runs
         r = np.clip(self.fit.residuals, -limit, limit)
-        rows, sums = (
-            np.bincount(self.fit.sample.runs),
-            np.bincount(self.fit.sample.runs, r),
-        )
+        rows, sums = np.bincount(runs), np.bincount(runs, r)
         pairs, square = float(rows @ (rows - 1)), float(r @ r)
         if not pairs or not square:
             return 0.0

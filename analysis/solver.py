@@ -38,6 +38,8 @@ COARSEST = 0.1
 """Delta to begin with, in residuals."""
 ROUNDING = 1e-14
 """Decrease, relative to the objective, that is rounding."""
+NEAR = 1e-10
+"""Distance from a bound, relative to it, that is at it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -212,7 +214,9 @@ def _newton(problem: Problem, theta: Array, delta: float) -> Minima:
         mu[going] = np.where(better, mu[going] * 0.1, np.maximum(5 * mu[going], 0.01))
         settled |= (mu[going] > 1e12) | (at.value[going] == 0)
         going = going[~settled]
-    done = edm <= 1e4 * ROUNDING * np.abs(at.value)
+    if len(going):  # steps ran out: say how far off the fits are where they stand
+        edm[going] = _step(problem, theta, at, mu, going)[1]
+    done = np.isfinite(at.value) & (edm <= 1e4 * ROUNDING * np.abs(at.value))
     inside = _inside(problem, theta, at.gradient)
     return Minima(
         theta=theta,
@@ -227,24 +231,47 @@ def _newton(problem: Problem, theta: Array, delta: float) -> Minima:
 
 def _inside(problem: Problem, theta: Array, gradient: Array) -> NDArray[np.bool_]:
     """Mark parameters that may move: free, and not pressed against a bound."""
-    pressed = (theta <= problem.lower) & (gradient > 0)
-    pressed |= (theta >= problem.upper) & (gradient < 0)
+    pressed = (theta <= problem.lower + _near(problem.lower)) & (gradient > 0)
+    pressed |= (theta >= problem.upper - _near(problem.upper)) & (gradient < 0)
     return np.asarray(problem.free & ~pressed)
+
+
+def _near(bound: Array) -> Array:
+    return np.where(np.isfinite(bound), NEAR * np.abs(bound), 0)
 
 
 def _step(
     problem: Problem, theta: Array, at: _Local, mu: Array, going: NDArray[np.intp]
 ) -> tuple[Array, Array]:
-    """Give each fit's damped step, and the decrease that it would bring undamped."""
-    g, H, M = at.gradient[going], at.hessian[going], at.chord[going]
-    moves = _inside(problem, theta[going], g)
+    """Give each fit's damped step, and the decrease that it would bring undamped.
+
+    A parameter that would cross a bound goes to it, and the others take the step that
+    is best for them then.
+    """
+    here, g, H, M = theta[going], at.gradient[going], at.hessian[going], at.chord[going]
+    moves = _inside(problem, here, g)
+    step, edm = _solve(g, H, M, mu[going], moves)
+    ends = np.clip(here + step, problem.lower, problem.upper) - here
+    crosses = moves & (ends != step)
+    if crosses.any():
+        to_bound = np.where(crosses, ends, 0)
+        pushed = g + np.einsum("bjk,bk->bj", H, to_bound)
+        others, _ = _solve(pushed, H, M, mu[going], moves & ~crosses)
+        step = np.where(crosses.any(axis=1)[:, None], to_bound + others, step)
+    return step, edm
+
+
+def _solve(
+    g: Array, H: Array, M: Array, mu: Array, moves: NDArray[np.bool_]
+) -> tuple[Array, Array]:
+    """Solve (|H| + mu M) s = -g for the parameters that move."""
     g = np.where(moves, g, 0)
     both = moves[:, :, None] & moves[:, None, :]
-    eye = np.eye(theta.shape[1])
+    eye = np.eye(g.shape[1])
     H, M = np.where(both, H, 0), np.where(both, M, 0)
     size = np.sqrt(np.einsum("bjj->bj", M))
     # What changes the law by no more than a denormal number cannot be scaled to 1.
-    size[size < 1e-150] = np.inf
+    size[size < 1e-100] = np.inf
     M = M / (size[:, :, None] * size[:, None, :])
     # A little of the identity keeps flat directions from ending the factorisation.
     root = np.linalg.cholesky(M + (1e-13 + (M == 0).all(axis=2))[:, :, None] * eye)
@@ -254,9 +281,10 @@ def _step(
     to_step = (vectors.mT @ inverse) / size[:, None, :]
     along = np.einsum("bij,bj->bi", to_step, g)
     curvature = np.maximum(np.abs(curvature), 1e-9)
-    step = -np.einsum("bij,bi->bj", to_step, along / (curvature + mu[going, None]))
+    step = -np.einsum("bij,bi->bj", to_step, along / (curvature + mu[:, None]))
     edm = 0.5 * np.sum(along**2 / curvature, axis=1)
-    return step, edm
+    # Rounding would let what is held drift along with flat directions.
+    return np.where(moves, step, 0), edm
 
 
 def _expand(problem: Problem, theta: Array, delta: float) -> _Local:

@@ -50,7 +50,8 @@ def start_grid(formula: Formula, taken: Sample) -> Array:
                 parameter.per, {"__builtins__": {}}, {**names, **tied, **centre}
             )
             grid[:, j] = grid[:, j] * unit
-    return np.asarray(compiled.carried(grid))
+    lower, upper = np.array([p.bounds for p in formula.parameters]).T
+    return np.unique(np.clip(compiled.carried(grid), lower, upper), axis=0)
 
 
 def best_starts(screened: Problem, grid: Array) -> Array:

@@ -29,7 +29,7 @@ from scaling.analysis.laws import fit as fit_law
 from scaling.analysis.table import PublishedLaw, Quantity, Records
 from scaling.analysis.vocabulary import line
 from scaling.errors import ScalingError
-from scaling.files import write_json
+from scaling.files import plain, write_json
 
 SCHEMA = 1
 SETTINGS = {
@@ -172,7 +172,7 @@ class Study:
         }
 
     def _law_to_dict(self, law: Law) -> dict[str, Any]:
-        ends = [_plain(end) for end in self.compute_range(law.name)]
+        ends = [plain(end) for end in self.compute_range(law.name)]
         return {**law.to_dict(), "compute_range": ends}
 
     @classmethod
@@ -418,16 +418,7 @@ def _to_holdout(fields: Mapping[str, Any] | None) -> Holdout | None:
 
 def _to_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     rows = table.to_dict(orient="records")
-    return [{str(key): _plain(value) for key, value in row.items()} for row in rows]
-
-
-def _plain(value: Any) -> Any:
-    """Give a cell as JSON holds it: NaN as null, whole numbers without a point."""
-    if not isinstance(value, float):
-        return value
-    if math.isnan(value):
-        return None
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    return [{str(key): plain(value) for key, value in row.items()} for row in rows]
 
 
 def _to_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -66,3 +67,25 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ScalingError(f"{path} is not a JSON object; remove it to start it again")
     return content
+
+
+def plain(value: Any) -> Any:
+    """Give a value as JSON holds it.
+
+    Tuples become lists, numbers of numpy Python's, whole floats integers, and what is
+    not finite null.
+
+    >>> plain({"a": (1.0, float("nan"), "x")})
+    {'a': [1, None, 'x']}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if hasattr(value, "item"):  # a number of numpy, which need not be imported for this
+        value = value.item()
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    return value
