@@ -72,7 +72,7 @@ def bootstrap(
         drawn = _wild if kind == "wild" else _residual
         problem = replace(problem, y=_losses(fit, drawn(fit, draws, rng)))
     starts = np.tile(fit.theta, (draws, 1))
-    return solver.minimise(problem, starts).theta
+    return solver.minimise(problem, starts, near=True).theta
 
 
 def _counts(fit: Fit, draws: int, rng: np.random.Generator) -> Array:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import math
 
+SMALLEST, LARGEST = -5, 7
+"""Powers of ten from which, and up to which, numbers are written out."""
+
 
 def plus_minus(value: float, error: float) -> str:
     """Write a value with its standard error.
@@ -20,9 +23,18 @@ def plus_minus(value: float, error: float) -> str:
 
     >>> plus_minus(0.56, math.nan)
     '0.56'
+
+    Very large and very small ones have a power of ten:
+
+    >>> plus_minus(3.21e-13, 4e-14)
+    '(3.2 ± 0.4)e-13'
     """
     if not math.isfinite(error) or error <= 1e-9 * abs(value):
         return f"{value:.4g}"
+    size = math.floor(math.log10(max(abs(value), error)))
+    if not SMALLEST <= size < LARGEST:
+        inner = plus_minus(value / 10.0**size, error / 10.0**size)
+        return f"({inner})e{size:+03d}"
     error, places = _rounded(error)
     if places >= 0:
         return f"{value:.{places}f} ± {error:.{places}f}"

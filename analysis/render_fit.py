@@ -5,8 +5,11 @@ A good state is written quietly, a bad one in capitals, so that it shows without
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from scaling.analysis.card import Card, Determined
 from scaling.analysis.layout import section, table, wrap
@@ -15,6 +18,8 @@ from scaling.analysis.prediction import Estimate, Prediction
 from scaling.analysis.sample import CHOICES
 from scaling.analysis.selection import Selection
 
+UNKNOWN = 100
+"""Standard errors of so many times the value say that it is not determined."""
 HEAD = ("parameter", "value, ± standard error", "interval", "state", "unit")
 
 
@@ -68,6 +73,8 @@ def _parameters(card: Card) -> list[tuple[str, ...]]:
 def _value(each: Determined) -> str:
     if each.standard_error is None:
         return f"{each.value:.6g}"
+    if not each.standard_error < UNKNOWN * abs(each.value):
+        return f"{each.value:.2g}, NOT DETERMINED"
     return plus_minus(each.value, each.standard_error)
 
 
@@ -241,13 +248,34 @@ def _built(prediction: Prediction) -> Iterator[str]:
 
 def selection_text(selection: Selection) -> str:
     """Write which law predicts best."""
-    frame = selection.to_frame()
-    rows = [tuple(map(str, frame.columns))]
-    rows += [tuple(_cell(cell) for cell in row) for row in frame.to_numpy()]
-    return "\n".join([*wrap(selection.sentence()), "", *table(rows)])
+    rows = [("law", "free", "held out", "mean", "AICc", "BIC", "")]
+    for each in selection.to_frame().to_dict(orient="records"):
+        numbers = [_cell(each[n]) for n in SCORES]
+        rows.append((each["law"], str(each["parameters"]), *numbers, _state(each)))
+    unit = "log loss" if selection.objective.space == "log" else "nats per token"
+    return "\n".join(
+        [
+            *wrap(selection.sentence()),
+            *wrap(
+                f"{selection.rows}; {selection.objective}; held out: root mean square "
+                f"error in {unit} above several cuts of compute, mean: loss less law"
+            ),
+            "",
+            *table(rows, right=(1, 2, 3, 4, 5)),
+        ]
+    )
 
 
-def _cell(cell: object) -> str:
-    if isinstance(cell, float):
-        return "" if cell != cell else f"{cell:.4g}"
-    return str(cell)
+SCORES = ("hold_out_rmse", "hold_out_mean", "aicc", "bic")
+
+
+def _cell(number: float) -> str:
+    return "" if math.isnan(number) else f"{number:.4g}"
+
+
+def _state(row: Mapping[Any, Any]) -> str:
+    """Keep the words in capitals of what speaks against a law."""
+    if row["status"] == "good":
+        return ""
+    heads = re.findall(r"(?:^|; )([A-Z][A-Z ]+[A-Z])", row["status"])
+    return ", ".join(heads) or str(row["status"])

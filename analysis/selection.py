@@ -131,6 +131,13 @@ class Selection:
         near = [c for c in alike if c is least or _within_noise(c, least)]
         return min(near, key=lambda c: c.parameters)
 
+    @property
+    def fit(self) -> Fit:
+        """The best law's fit, to the same rows as all others."""
+        found = self.best.fit
+        assert found is not None  # what was scored was fitted
+        return found
+
     def sentence(self) -> str:
         """Say which law predicts best, and by how much."""
         best = self.best

@@ -19,6 +19,7 @@ from scaling.cli_common import (
 
 if TYPE_CHECKING:
     from scaling.analysis.intervals import Method
+    from scaling.analysis.selection import Selection
     from scaling.analysis.study import Study
     from scaling.analysis.table import Records
 
@@ -158,15 +159,10 @@ def _fit_law(
     from scaling.analysis.card import card
     from scaling.analysis.fitting import fit_law
     from scaling.analysis.render_fit import selection_text, text
-    from scaling.analysis.selection import compare_laws
 
-    selection = None
-    if law == "auto":
-        selection = compare_laws(
-            records, objective=how.objective(records), rows=how.rows
-        )
-    chosen = law if selection is None else selection.best.formula
-    fitted = card(fit_law(records, chosen, **how.to_fit(records)), **judged)
+    selection = _select(records, how) if law == "auto" else None
+    found = selection.fit if selection else fit_law(records, law, **how.to_fit(records))
+    fitted = card(found, **judged)
     if out:
         fitted.save(out)
 
@@ -179,6 +175,17 @@ def _fit_law(
         return before + text(fitted)
 
     _show(fields, lines, out, as_json)
+
+
+def _select(records: Records, how: LawOptions) -> Selection:
+    from scaling.analysis.selection import compare_laws
+
+    if how.fix or how.tie or how.bound:
+        raise click.UsageError(
+            "--fix, --tie and --bound name the parameters of one law; name that law "
+            "instead of auto, or leave them out"
+        )
+    return compare_laws(records, objective=how.objective(records), rows=how.rows)
 
 
 def _fit_approaches(records: Records, out: Path | None, as_json: bool) -> None:
