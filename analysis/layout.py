@@ -65,5 +65,7 @@ def aligned(
 def _fold(cell: str, width: int) -> list[str]:
     """Break a cell into lines, but not between a value and its error."""
     lines = cell.replace(" ± ", GLUED).split("\n")
-    folded = [part for line in lines for part in textwrap.wrap(line, width) or [""]]
+    folded = [
+        part for line in lines for part in textwrap.wrap(line, max(width, 1)) or [""]
+    ]
     return [part.replace(GLUED, " ± ") for part in folded]
