@@ -152,11 +152,12 @@ def test_the_stack_is_shown_on_demand(tmp_path: Path, scaling: CommandLine) -> N
 
 
 def test_the_readme_shows_what_the_commands_print(scaling: CommandLine) -> None:
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    root = Path(__file__).resolve().parents[2]
+    readme = (root / "README.md").read_text()
     blocks = re.findall(r"```console\n\$ scaling (.*?)\n(.*?)```", readme, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for arguments, shown in blocks:
-        printed = scaling.run(*arguments.split()).stdout.splitlines()
+        printed = scaling.run(*arguments.split(), cwd=root).stdout.splitlines()
         assert set(shown.splitlines()) - {"..."} <= set(printed)
 
 
