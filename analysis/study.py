@@ -184,6 +184,11 @@ class Study:
         ScalingError
             If the fields are not those of a study of this schema.
         """
+        if fields.get("kind") is not None:
+            raise ScalingError(
+                f"it holds a {fields['kind']}, not the laws of the envelope; expected "
+                "what `scaling fit --out` writes without --law: fit the records so"
+            )
         if fields.get("schema") != SCHEMA:
             raise ScalingError(
                 f"schema is {fields.get('schema')!r}; expected {SCHEMA}: "
