@@ -13,7 +13,7 @@ from pathlib import Path
 from scaling.analysis.formula import Formula, Parameter
 from scaling.errors import ScalingError, suggestion
 
-EXPONENTS = (0.05, 0.1, 0.2, 0.3, 0.45, 0.7, 1.0)
+EXPONENTS = (-0.5, 0.05, 0.1, 0.2, 0.3, 0.45, 0.7, 1.0)
 FEW_EXPONENTS = (0.1, 0.3, 0.6)
 
 

@@ -363,7 +363,9 @@ def _compile(
         for j in range(len(theta))
         for k in range(j + 1)
     }
-    pairs = {pair: each for pair, each in second.items() if each != 0}
+    # A kink, as of Min, has no second derivative but at a point that no row is at.
+    smooth = {k: each.replace(sp.DiracDelta, _zero) for k, each in second.items()}
+    pairs = {pair: each for pair, each in smooth.items() if each != 0}
     arguments = [*theta, *(symbol[name] for name in inputs)]
 
     def numpy_of(expressions: Any) -> Callable[..., Any]:
@@ -381,6 +383,10 @@ def _compile(
         _basis=numpy_of(basis),
         pairs=tuple(pairs),
     )
+
+
+def _zero(*_: sp.Expr) -> sp.Expr:
+    return sp.Integer(0)
 
 
 def _linear(candidates: Sequence[sp.Symbol], expression: sp.Expr) -> list[sp.Symbol]:

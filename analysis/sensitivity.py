@@ -51,7 +51,8 @@ def delta_sweep(fit: Fit, deltas: Sequence[float] = DELTAS) -> pd.DataFrame:
     for delta in deltas:
         objective = replace(fit.objective, name=name, delta=delta)
         # All minima so far are starts of the next.
-        minima = solver.minimise(replace(fit.problem, objective=objective), theta)
+        posed = replace(fit.problem, objective=objective)
+        minima = solver.minimise(posed, theta, near=True)
         best = int(minima.value.argmin())
         value.append(float(minima.value[best]))
         theta = np.concatenate([theta, minima.theta[[best]]])

@@ -180,11 +180,9 @@ def sail(divisor: float, runs: bool = False) -> pd.DataFrame:
 
 @public
 @pytest.mark.parametrize("runs", [False, True], ids=["rows", "runs"])
-@pytest.mark.parametrize(
-    ("divisor", "values"), [(1000, (0.012, 0.565)), (1, (0.017, 0.552))]
-)
+@pytest.mark.parametrize(("divisor", "beta"), [(1000, 0.565), (1, 0.552)])
 def test_the_tie_of_the_vocabulary_law_is_rejected(
-    divisor: float, values: tuple[float, float], runs: bool
+    divisor: float, beta: float, runs: bool
 ) -> None:
     fit = fit_law(sail(divisor, runs), "codebook-tied", objective=LINEAR, rows="all")
     if divisor == 1000:
@@ -196,7 +194,9 @@ def test_the_tie_of_the_vocabulary_law_is_rejected(
     assert test.name == "alpha1"
     assert test.other == "beta"
     assert test.p_value < (1e-4 if runs else 1e-9)
-    assert test.untied == pytest.approx(values, abs=0.005)
+    # alpha1 goes to 0 with E and A1 running away: where it is left does not matter.
+    assert 0 < test.untied[0] < 0.03
+    assert test.untied[1] == pytest.approx(beta, abs=0.005)
 
 
 @public

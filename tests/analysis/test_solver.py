@@ -188,8 +188,8 @@ def test_starts_near_and_far_end_at_one_minimum(seed, name):
     starts = TRUTH + random.normal(0, [0.2, 1, 1, 0.05, 0.05], (4, 5))
     found = minimise(problem, starts)
     best = minimise(problem, TRUTH[None]).value[0]
-    # A start so far off that a term vanished has a valley of its own.
-    sound = found.converged & (found.theta[:, 1:3] > -600).all(axis=1)
+    # A start so far off that a term vanished has a valley of its own, up to a bound.
+    sound = found.converged & (np.abs(found.theta[:, 3:]) < 4).all(axis=1)
     assert sound.sum() >= 2
     assert_allclose(found.value[sound], best, rtol=1e-8)
 
