@@ -75,7 +75,7 @@ def cost_of(formula: Formula, sample: Sample) -> Cost:
     codebook = "N_v" in formula.inputs
     plain = Cost(size=size, per_code=PER_PARAMETER if codebook else 0.0)
     needed = ["C", "D", size] + ["N_v"] * codebook
-    if not set(needed) <= set(sample.table):
+    if sample.derived or not set(needed) <= set(sample.table):
         return plain
     rows = sample.table[needed].dropna()
     if not len(rows) or (rows["C"] <= 0).any() or np.ptp(np.log(rows[size])) < 1e-9:
@@ -141,12 +141,8 @@ class Allocator:
         Returns
         -------
         Array, shape (batch, sizes + 2)
-            ln of `sizes`, ln D, loss in nats per token.
-
-        Raises
-        ------
-        ScalingError
-            If at the first parameters the loss has no minimum within the budget.
+            ln of `sizes`, ln D, loss in nats per token; NaN where the loss has no
+            minimum.
         """
         batch = len(theta)
         low, high = self.ends
@@ -163,16 +159,26 @@ class Allocator:
 
         a = _lowest(lambda a: loss(best_second(a)), batch, self.ends)
         chosen = best_second(a)
-        for name, at in chosen.items():
-            if not low + EDGE < at[0] < high - EDGE:
-                better = "smaller" if at[0] < (low + high) / 2 else "larger"
-                raise ScalingError(
-                    f"law {self.formula.name} has no best {name} at {compute:.3g} "
-                    f"FLOPs: the {better} the better, without end; expected positive "
-                    "exponents of sizes and data: bound them, or take another law"
-                )
         log_d = math.log(compute) - np.log(self.cost.per_token(chosen))
-        return np.column_stack([*chosen.values(), log_d, loss(chosen)])
+        found = np.column_stack([*chosen.values(), log_d, loss(chosen)])
+        inside = [(low + EDGE < at) & (at < high - EDGE) for at in chosen.values()]
+        return np.where(np.all(inside, axis=0)[:, None], found, np.nan)
+
+    def require_optimum(self, theta: Array, compute: float) -> None:
+        """Refuse a law that has no best sizes for a budget.
+
+        Raises
+        ------
+        ScalingError
+            If at these parameters, shape (parameters,), the loss has no minimum.
+        """
+        if np.isnan(self.log_optimum(theta[None], compute)).any():
+            raise ScalingError(
+                f"law {self.formula.name} has no best {' and '.join(self.sizes)} at "
+                f"{compute:.3g} FLOPs: the smaller or the larger the better, without "
+                "end; expected positive exponents of sizes and data: bound them, or "
+                "take another law"
+            )
 
     def _loss(self, theta: Array, chosen: dict[str, Array], compute: float) -> Array:
         log_d = math.log(compute) - np.log(self.cost.per_token(chosen))

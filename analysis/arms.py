@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from scaling.analysis.catalogue import law as find_law
+from scaling.analysis.expression import names, parse
 from scaling.analysis.fitting import Fit, fit_sample
 from scaling.analysis.formula import Formula, Parameter
 from scaling.analysis.intervals import Ends, Method, Uncertainty, uncertainty
@@ -35,6 +36,7 @@ from scaling.analysis.objective import Objective
 from scaling.analysis.sample import LOSS, Choice, Sample, sample
 from scaling.analysis.table import Records
 from scaling.errors import ScalingError
+from scaling.files import plain
 
 Array = NDArray[np.float64]
 Runs = Records | pd.DataFrame
@@ -127,7 +129,7 @@ class Arms:
         low, high = self.interval(level)
         least, most = self.needs_interval(level)
         formula = self.fit.formula
-        return {
+        found = {
             "schema": 1,
             "kind": "arms",
             "law": self.fit.formula.name,
@@ -143,6 +145,7 @@ class Arms:
             "sentence": self.sentence(level),
             "warnings": list(self.warnings),
         }
+        return dict(plain(found))
 
     def __repr__(self) -> str:
         return self.sentence()
@@ -193,7 +196,7 @@ def compare_arms(
     symbol = multiplier or ("C" if "C" in shared.inputs else "D")
     taken = _together(a, b, shared, rows, names)
     if objective is None:
-        objective = Objective(space="log" if (taken.loss > 0).all() else "linear")
+        objective = Objective.suited(taken.loss)
     fit = fit_sample(multiplied(shared, symbol), taken, objective)
     return Arms(
         fit=fit,
@@ -320,6 +323,8 @@ def _test(
     found = uncertainty(wide, interval)
     which = [wide.formula.compiled.names.index(f"{name}_b") for name in apart]
     shift, covariance = wide.theta[which], found.covariance[np.ix_(which, which)]
+    if not np.isfinite(covariance).all():
+        return None
     F = shift @ np.linalg.pinv(covariance, hermitian=True) @ shift / len(which)
     return float(stats.f.sf(F, len(which), found.degrees))
 
@@ -329,16 +334,11 @@ def _exponents_apart(fit: Fit, shared: Formula, symbol: str) -> list[str]:
 
     While they are shared, a change of scale of the symbol is all that m can be.
     """
-    names = [*_names(shared), *shared.inputs]
-    symbols = {name: sp.Symbol(name, positive=True) for name in names}
-    log10 = {"log10": lambda x: sp.log(x) / sp.log(10)}
-    slope = sp.diff(
-        sp.sympify(shared.text, locals={**symbols, **log10}), symbols[symbol]
-    )
+    slope = sp.diff(parse(shared.text), *names(symbol))
     return [
         parameter.name
         for parameter in shared.parameters
-        if slope.has(symbols[parameter.name])
+        if slope.has(*names(parameter.name))
         and not parameter.scale
         and parameter.name not in shared.fixed
     ]

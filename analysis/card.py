@@ -162,7 +162,7 @@ class Card:
             },
             "certificate": asdict(fit.certificate),
             "criteria": asdict(self.criteria),
-            "holdout": self.holdout and _without_fit(self.holdout),
+            "holdout": self.holdout and self.holdout.to_dict(),
             "delta_sweep": self.sweep.to_dict(orient="records"),
             "sensitivity": self.sensitivity,
             "identifiability": list(self.identifiability),
@@ -170,6 +170,7 @@ class Card:
             "conventions": {
                 "compute": self.cost,
                 "flops_convention": sample.flops_convention,
+                "derived": list(sample.derived),
                 "tokens_per_step": sample.tokens_per_step,
                 "loss": sample.loss_symbol,
             },
@@ -193,9 +194,7 @@ class Card:
 
     def save(self, path: str | Path) -> None:
         """Write the card as JSON; a file already there survives any failure."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, self.to_dict(), indent=1)
+        write_json(Path(path), self.to_dict(), indent=1)
 
     def __repr__(self) -> str:
         from scaling.analysis.render_fit import text  # which knows this class
@@ -271,13 +270,6 @@ def _state(fit: Fit, name: str) -> str:
     return "AT A BOUND" if name in fit.certificate.at_bounds else "free"
 
 
-def _without_fit(holdout: HoldOut) -> dict[str, Any]:
-    names = [name for name in holdout.__dataclass_fields__ if name != "fit"]
-    fields = {name: getattr(holdout, name) for name in names}
-    parameters = {p.name: holdout.fit.value(p.name) for p in holdout.fit.formula.free}
-    return fields | {"parameters": parameters}
-
-
 def _length(draws: Any) -> int | None:
     return None if draws is None else len(draws)
 
@@ -349,6 +341,7 @@ def _fit(fields: Mapping[str, Any]) -> Fit:
             rows=data["rows"],
             loss_symbol=fields["conventions"]["loss"],
             flops_convention=fields["conventions"]["flops_convention"],
+            derived=tuple(fields["conventions"]["derived"]),
             tokens_per_step=fields["conventions"]["tokens_per_step"],
             sources=tuple(data["sources"]),
             data_hash=data["data_hash"],

@@ -211,8 +211,8 @@ ALL = (
         parameters=(
             floor(),
             amplitude("A", "nats C**c0"),
-            exponent("c0", (0.0, *FEW_EXPONENTS)),
-            exponent("c1", (-0.2, *FEW_EXPONENTS)),
+            exponent("c0", (0.02, *FEW_EXPONENTS)),
+            exponent("c1", (-0.2, -0.01, 0.05, 0.3)),
             Parameter(
                 name="d",
                 meaning="compute at the break",
@@ -227,7 +227,7 @@ ALL = (
                 scale=True,
                 lower=0.02,
                 upper=20.0,
-                starts=(0.1, 0.5, 2.0),
+                starts=(0.05, 0.3, 1.5),
             ),
         ),
         source="Caballero et al. 2022, arXiv 2210.14891, Eq. 1, one break",
@@ -267,16 +267,13 @@ def _from_file(path: str) -> Formula:
         names = runpy.run_path(path)
     except ScalingError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ScalingError(
             f"{path} cannot be run: {type(error).__name__}: {error}; expected a Python "
             "file that declares one scaling.Formula"
         ) from error
-    declared = [
-        each
-        for each in names.values()
-        if isinstance(each, Formula) and each.name not in LAWS
-    ]
+    laws = {id(each): each for each in names.values() if isinstance(each, Formula)}
+    declared = [each for each in laws.values() if each.name not in LAWS]
     if len(declared) != 1:
         raise ScalingError(
             f"{path} declares {len(declared)} laws of its own; expected one "

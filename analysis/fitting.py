@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scaling.analysis import solver
 from scaling.analysis.catalogue import law as find_law
 from scaling.analysis.formula import Formula
-from scaling.analysis.objective import Name, Objective, Space
+from scaling.analysis.objective import Name, Objective
 from scaling.analysis.sample import Choice, Sample, sample
 from scaling.analysis.solver import Minima, Problem
 from scaling.analysis.starts import best_starts, start_grid
@@ -34,6 +34,8 @@ SCREEN_ROWS = 2_000
 """Rows that starts are compared on; more would not tell good starts from bad."""
 AGREE = 1e-8
 """Objectives closer than this, relatively, are the same minimum."""
+PATIENCE = 2_000
+"""Newton steps for the best fit, where those of all starts did not suffice."""
 FLAT = 1e9
 """Condition number from which a direction is flat to rounding."""
 
@@ -147,10 +149,10 @@ class Fit:
 
     @property
     def residual_sd(self) -> float:
-        """Root of the mean square residual, over the rows left over."""
+        """Root of the mean square residual of a row of mean weight, over rows left."""
         if self.degrees < 1:
             return math.nan
-        weights = self.sample.weight
+        weights = self.sample.weight / self.sample.weight.mean()
         return math.sqrt(float(weights @ self.residuals**2) / self.degrees)
 
     def predict(self, inputs: Mapping[str, ArrayLike] | pd.DataFrame) -> Array:
@@ -251,9 +253,7 @@ def fit_law(
     formula = find_law(law).bound(bound or {}).tie(tie or {}).fix(fix or {})
     taken = sample(records, formula, rows)
     if not isinstance(objective, Objective):
-        positive = bool((taken.loss > 0).all())
-        space: Space = "log" if positive else "linear"
-        objective = Objective(name=objective or "huber", space=space)
+        objective = Objective.suited(taken.loss, name=objective or "huber")
     return fit_sample(formula, taken, objective)
 
 
@@ -264,16 +264,27 @@ def fit_sample(formula: Formula, taken: Sample, objective: Objective) -> Fit:
         formula = _below_zero(formula)
     whole = problem(formula, taken, objective)
     step = max(1, taken.n // SCREEN_ROWS)
-    few = taken if step == 1 else taken.take(np.argsort(taken.order)[::step])
+    in_order = np.argsort(taken.order, kind="stable")
+    few = taken if step == 1 else taken.take(in_order[::step])
     screened = problem(formula, few, objective)
     starts = start_grid(formula, few)
     polished = solver.minimise(screened, best_starts(screened, starts))
     if step > 1:
-        several = np.argsort(polished.value)[:2]
+        # The best, and the best that is not the same, may change places on all rows.
+        least = polished.value.min()
+        other = np.where(polished.value > least * (1 + AGREE), polished.value, np.inf)
+        several = [int(polished.value.argmin()), int(other.argmin())]
         whole_minima = solver.minimise(whole, polished.theta[several], near=True)
     else:
         whole_minima = polished
     best = int(np.argmin(whole_minima.value))
+    if not whole_minima.converged[best]:
+        # A valley without end is followed until its end is out of reach.
+        further = solver.minimise(
+            whole, whole_minima.theta[[best]], near=True, steps=PATIENCE
+        )
+        if further.value[0] < whole_minima.value[best]:
+            whole_minima, best = further, 0
     if not math.isfinite(whole_minima.value[best]):
         raise ScalingError(
             f"law {formula.name} is not defined at any start on these rows; check the "

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import keyword
 import math
+import numbers
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,18 +21,12 @@ import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike, NDArray
 
+from scaling.analysis.expression import FUNCTIONS, names, parse
 from scaling.errors import ScalingError, suggestion
 
 Array = NDArray[np.float64]
 Bounds = tuple[float, float]
 
-FUNCTIONS = {
-    "exp": sp.exp,
-    "log": sp.log,
-    "log10": lambda x: sp.log(x) / sp.log(10),
-    "Min": sp.Min,
-}
-"""What a formula may call."""
 LARGEST_LOG = 690.0
 """Largest logarithm of a scale parameter: e^690 is 1e299."""
 
@@ -104,7 +99,7 @@ class Formula:
         _refuse_names(self.name, [*names, *self.all_inputs])
         for held in (*self.fixed, *self.tied, *self.tied.values()):
             self._parameter(held, "hold")
-        used = {str(symbol) for symbol in _parse(self.text).free_symbols}
+        used = {str(symbol) for symbol in parse(self.text).free_symbols}
         known = {*names, *self.all_inputs}
         for name in sorted(used - known):
             raise ScalingError(
@@ -140,10 +135,10 @@ class Formula:
             parameter = self._parameter(name, "fix")
             self._refuse_tied(name)
             low = max(parameter.lower, 0.0) if parameter.scale else parameter.lower
-            number = isinstance(value, (int, float)) and math.isfinite(value)
+            number = isinstance(value, numbers.Real) and math.isfinite(value)
             inside = number and low <= value <= parameter.upper
             if not inside or (parameter.scale and value == 0):
-                shown = f"{value:g}" if isinstance(value, float) else repr(value)
+                shown = f"{value:g}" if isinstance(value, numbers.Real) else repr(value)
                 raise ScalingError(
                     f"{name} cannot be fixed at {shown} in law {self.name}; expected "
                     f"a number {'above' if parameter.scale else 'of at least'} "
@@ -216,7 +211,7 @@ class Formula:
         return _compile(self.text, self.all_inputs, self.arms, names, scales, ties)
 
     def written(self) -> str:
-        """Write the formula for people: N^alpha, held parameters put in.
+        """Write the formula for people: N^alpha, tied parameters put in.
 
         >>> from scaling.analysis.catalogue import LAWS
         >>> LAWS["chinchilla"].tie({"beta": "alpha"}).written()
@@ -317,46 +312,29 @@ def _refuse_names(law: str, names: Sequence[str]) -> None:
             )
 
 
-@lru_cache(maxsize=256)
-def _parse(text: str) -> sp.Expr:
-    # Names such as E, N, S and beta mean constants and functions to sympy.
-    words = set(re.findall(r"[A-Za-z_]\w*", text)) - set(FUNCTIONS)
-    symbols = {word: sp.Symbol(word, real=True) for word in words}
-    try:
-        found = sp.sympify(text, locals={**symbols, **FUNCTIONS})
-        if not isinstance(found, sp.Expr):
-            raise TypeError("it is no expression")
-    except (sp.SympifyError, TypeError, SyntaxError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise ScalingError(
-            f"the formula {text!r} cannot be read: {reason}; expected Python's "
-            "spelling, such as E + A / N**alpha"
-        ) from error
-    return found
-
-
 @lru_cache(maxsize=64)
 def _compile(
     text: str,
     inputs: tuple[str, ...],
     arms: tuple[str, ...],
-    names: tuple[str, ...],
+    parameters: tuple[str, ...],
     scales: tuple[str, ...],
     ties: tuple[tuple[str, str], ...],
 ) -> Compiled:
-    expression = _parse(text)
-    symbol = {name: sp.Symbol(name, real=True) for name in (*names, *inputs)}
+    expression = parse(text)
+    known = (*parameters, *inputs)
+    symbol = dict(zip(known, names(*known), strict=True))
     expression = expression.subs({symbol[a]: symbol[b] for a, b in ties})
     logs = {symbol[n]: sp.exp(symbol[n]) for n in inputs if n not in arms}
     of_x = expression.subs(logs, simultaneous=True)
     tied = {name for name, _ in ties}
-    linear = _linear([symbol[n] for n in names if n not in tied], of_x)
+    linear = _linear([symbol[n] for n in parameters if n not in tied], of_x)
     carried = {symbol[n]: sp.exp(symbol[n]) for n in scales}
     law = of_x.subs(carried, simultaneous=True)
     zero = dict.fromkeys(linear, 0)
     basis = [of_x.subs(zero), *(sp.diff(of_x, c) for c in linear)]
     basis = [each.subs(carried, simultaneous=True) for each in basis]
-    theta = [symbol[name] for name in names]
+    theta = [symbol[name] for name in parameters]
     gradient = [sp.diff(law, p) for p in theta]
     second = {
         (j, k): sp.diff(gradient[j], theta[k])
@@ -375,8 +353,8 @@ def _compile(
         return function
 
     return Compiled(
-        names=names,
-        scales=np.array([name in scales for name in names]),
+        names=parameters,
+        scales=np.array([name in scales for name in parameters]),
         linear=tuple(theta.index(c) for c in linear),
         _value=numpy_of(law),
         _derivatives=numpy_of([law, *gradient, *pairs.values()]),

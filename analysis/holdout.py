@@ -91,15 +91,16 @@ class HoldOut(Errors):
 
     def sentence(self) -> str:
         """Say how well the rows held out were foretold."""
-        unit = "log loss" if self.fit.objective.space == "log" else "nats per token"
+        unit = self.fit.objective.unit
         at = f"{self.start:.3g}" + " FLOPs" * ("C" in self.fit.sample.table)
         side = "above" if self.mean > 0 else "below"
         seen = f"; {self.seen} of them of runs fitted in part" if self.seen else ""
+        inside = f"{100 * self.coverage:.0f} % within their 95 % intervals"
+        inside = "" if math.isnan(self.coverage) else f"; {inside}"
         return (
             f"{self.n} rows from {at} on, foretold by {self.fit.sample.n} rows below: "
             f"root mean square error {self.rmse:.2g} {unit}, on average "
-            f"{abs(self.mean):.2g} {side} the law; {100 * self.coverage:.0f} % within "
-            f"their 95 % intervals{seen}"
+            f"{abs(self.mean):.2g} {side} the law{inside}{seen}"
         )
 
     def to_dict(self) -> dict[str, float]:
@@ -276,6 +277,8 @@ def _errors(
 
 def _coverage(lower: Fit, upper: Sample) -> float:
     """Count the rows above within the 95 % interval of a new run."""
+    if lower.objective.name == "asymmetric":  # which says nothing of a single run
+        return math.nan
     x = upper.log_inputs(lower.formula)
     log = lower.objective.space == "log"
 

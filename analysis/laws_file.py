@@ -93,13 +93,13 @@ class Laws:
         wanted = {n: e.value for n, e in prediction.quantities.items()}
         if not {"N", "N_nv"} & set(wanted):
             return replace(prediction, not_built="the law chooses no size")
-        codebook = codebook or self._only_codebook()
+        codebook = codebook or self.only_codebook()
         if codebook is None and not {"V", "N_v"} & set(wanted):
             return replace(
                 prediction,
                 not_built="the law does not choose a codebook: give --codebook V",
             )
-        counting = self._counting(convention)
+        counting = self.counting(convention)
         assert prediction.compute is not None
         built = nearest(
             lambda columns: self._losses(prediction, columns),
@@ -115,7 +115,7 @@ class Laws:
         )
         return replace(prediction, configuration=built)
 
-    def _only_codebook(self) -> int | None:
+    def only_codebook(self) -> int | None:
         """Give the codebook of the rows, where they have one."""
         table = self.fit.sample.table if self.fit else None
         if table is None or "V" not in table or "N_v" in self._inputs():
@@ -126,7 +126,8 @@ class Laws:
     def _inputs(self) -> tuple[str, ...]:
         return self.fit.formula.inputs if self.fit else ()
 
-    def _counting(self, convention: str | None) -> Counting:
+    def counting(self, convention: str | None) -> Counting:
+        """Give what counts depend on: the study's own, else the rows' convention."""
         template = self.template
         if template is not None:
             counting = counting_of(template)
@@ -197,7 +198,7 @@ def load_laws(path: str | Path) -> Laws:
             f"{path} holds no laws: {error}; expected the JSON that `scaling fit "
             "--out` writes: fit the records again"
         ) from error
-    if fields.get("kind") is None:
+    if fields.get("kind", "study") == "study":
         study = Study.load(path)
         return Laws(sources=study.sources, study=study)
     try:

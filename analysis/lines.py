@@ -57,7 +57,7 @@ def predict_study(study: Study, compute: float, level: float = 0.95) -> Predicti
         },
         at={},
         loss=_estimate(loss, compute, level),
-        new_run=(float(interval.new_low[0]), float(interval.new_high[0])),
+        new_run=_ends(loss, interval.new_low[0], interval.new_high[0]),
         exponents={symbol: _slope(law, level) for symbol, law in lines.items()},
         level=level,
         method="Student's t about each line, n - 2 degrees of freedom",
@@ -70,15 +70,19 @@ def predict_study(study: Study, compute: float, level: float = 0.95) -> Predicti
 
 def _estimate(law: Law, compute: float, level: float) -> Estimate:
     interval = law.interval([compute], level)
-    low, high = _ordered(float(interval.mean_low[0]), float(interval.mean_high[0]))
+    low, high = _ends(law, interval.mean_low[0], interval.mean_high[0])
     return Estimate(value=float(interval.predicted[0]), low=low, high=high)
 
 
 def _slope(law: Law, level: float) -> Estimate:
     low, high = law.slope_interval(level)
+    if math.isnan(low):
+        low, high = -math.inf, math.inf
     return Estimate(value=law.slope, low=low, high=high)
 
 
-def _ordered(low: float, high: float) -> tuple[float, float]:
-    """Two points leave no interval: it is then everything."""
-    return (0.0, math.inf) if math.isnan(low) else (low, high)
+def _ends(law: Law, low: float, high: float) -> tuple[float, float]:
+    """Two points leave no interval: it is then everything that the law can give."""
+    if math.isnan(low):
+        return 0.0 if law.kind == "power" else -math.inf, math.inf
+    return float(low), float(high)

@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
 from scaling.analysis.fitting import Fit
-from scaling.analysis.nextruns_region import Runs
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
+"""A number, from theta of shape (batch, parameters), as carried, to (batch,)."""
 
 SMALL = 1e-3
 """Of the differences that replace derivatives, in parameters as carried."""
@@ -35,13 +36,14 @@ LEAST = 1e-3
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Question:
-    """What the rows tell of a number, and what each candidate would add."""
+    """What the rows tell of a number, and what each candidate would add.
+
+    Parameters are measured by what the rows tell of each alone.
+    """
 
     root: Array
     """R of the rows, (parameters, parameters); what they do not tell counts as known
     to 1 / FAINT of the scatter."""
-    scale: Array
-    """What the rows tell of each parameter alone; R, g and J are divided by it."""
     gradient: Array
     """g, of the number, (parameters,)."""
     slopes: Array
@@ -49,42 +51,19 @@ class Question:
     cost: Array
     """FLOPs of the candidates, (runs,)."""
 
-    def about(self, fit: Fit, runs: Runs) -> Question:
-        """Ask the same of other candidates."""
-        new = slopes(fit, fit.log_inputs(runs.inputs)) * math.sqrt(weight_of_run(fit))
-        return replace(self, slopes=new / self.scale, cost=runs.compute)
-
     def known(self, chosen: Sequence[int]) -> Array:
         """Give R of the rows and some candidates."""
-        return np.asarray(
-            np.linalg.qr(np.vstack([self.root, self.slopes[list(chosen)]]), mode="r")
-        )
+        return _root(self.root, self.slopes[list(chosen)])
 
     def variance(self, chosen: Sequence[int]) -> float:
         """Give g^T M^-1 g, in units of the scatter of a run."""
-        u = solve_triangular(self.known(chosen), self.gradient, trans="T")
+        u = _across(self.known(chosen), self.gradient)
         return float(u @ u)
-
-    @property
-    def answered(self) -> bool:
-        """Whether rows and candidates together determine the number.
-
-        They do not where less would be taken as known if FAINT were smaller.
-        """
-        known = self.known(range(len(self.cost)))
-        more = np.linalg.qr(
-            np.vstack([known, 3 * FAINT * np.eye(len(known))]), mode="r"
-        )
-        less, u = (
-            solve_triangular(root, self.gradient, trans="T") for root in (more, known)
-        )
-        return bool(less @ less > 0.5 * (u @ u))
 
     def with_one_more(self, chosen: Sequence[int]) -> Array:
         """Give the variance with each candidate added, shape (runs,)."""
         root = self.known(chosen)
-        u = solve_triangular(root, self.gradient, trans="T")
-        z = solve_triangular(root, self.slopes.T, trans="T")
+        u, z = _across(root, self.gradient), _across(root, self.slopes.T)
         squared = np.maximum(np.sum(z**2, axis=0), 1e-300)
         along = u @ z
         across = u[:, None] - z * (along / squared)
@@ -92,36 +71,41 @@ class Question:
             np.sum(across**2, axis=0) + along**2 / squared / (1 + squared)
         )
 
+    @property
+    def answered(self) -> bool:
+        """Whether rows and candidates together determine the number.
 
-def question(fit: Fit, candidates: Runs, number: Function) -> Question:
-    """Ask what the rows and each candidate tell of a number.
+        They do not where what is taken as known without them decides the variance.
+        """
+        known = self.known(range(len(self.cost)))
+        u = _across(known, self.gradient)
+        firmer = _across(_root(known, 3 * FAINT * np.eye(len(known))), self.gradient)
+        return bool(firmer @ firmer > 0.5 * (u @ u))
+
+
+def gradient(fit: Fit, number: Function) -> Array:
+    """Give g, the slope of a number along the free parameters, (parameters,)."""
+    steps = SMALL * np.eye(len(fit.theta))[fit.free]
+    up, down = np.split(number(fit.theta + np.vstack([steps, -steps])), 2)
+    return np.asarray((up - down) / (2 * SMALL))
+
+
+def question(fit: Fit, candidates: pd.DataFrame, g: Array) -> Question:
+    """Ask what the rows and each candidate tell of a number of this gradient.
 
     Rows of one run err together: they count as they are, and a new run as much as the
     rows of a run do on average.
-
-    Parameters
-    ----------
-    fit : Fit
-        The law and its rows.
-    candidates : Runs
-        What may be added.
-    number : callable
-        From theta of shape (batch, parameters), as carried, to (batch,).
     """
     rows = slopes(fit, fit.problem.x) * np.sqrt(fit.sample.weight)[:, None]
-    scale = np.sqrt(np.sum(rows**2, axis=0))
-    scale = np.where(scale > 0, scale, 1)
-    steps = SMALL * np.eye(len(fit.theta))[fit.free]
-    up, down = number(fit.theta + steps), number(fit.theta - steps)
-    faint = FAINT * np.eye(len(scale))
-    asked = Question(
-        root=np.asarray(np.linalg.qr(np.vstack([rows / scale, faint]), mode="r")),
-        scale=scale,
-        gradient=(up - down) / (2 * SMALL) / scale,
-        slopes=np.empty((0, len(scale))),
-        cost=np.empty(0),
+    new = slopes(fit, fit.log_inputs(candidates)) * math.sqrt(weight_of_run(fit))
+    scale = np.linalg.norm(rows, axis=0)
+    scale[scale == 0] = 1
+    return Question(
+        root=_root(rows / scale, FAINT * np.eye(len(scale))),
+        gradient=g / scale,
+        slopes=new / scale,
+        cost=candidates["C"].to_numpy(),
     )
-    return asked.about(fit, candidates)
 
 
 def slopes(fit: Fit, x: tuple[Array, ...]) -> Array:
@@ -136,55 +120,37 @@ def weight_of_run(fit: Fit) -> float:
     return float(fit.sample.weight.sum()) / fit.sample.clusters
 
 
+def _root(*slopes: Array) -> Array:
+    """Give R of all the slopes together, R^T R = sum J J^T."""
+    return np.asarray(np.linalg.qr(np.vstack(slopes), mode="r"))
+
+
+def _across(root: Array, directions: Array) -> Array:
+    """Give R^-T of directions."""
+    return np.asarray(solve_triangular(root, directions, trans="T"))
+
+
 # --- The choice -----------------------------------------------------------------------
 
 
-def choose(asked: Question, budget: float, most: int, gain: float) -> list[int]:
-    """Choose the candidates that make the variance least.
+def choose(asked: Question, budget: float, most: int) -> list[int]:
+    """Choose at most so many candidates within a budget in FLOPs: the most telling.
 
-    Runs are added one by one, once by what each brings and once by what it brings per
-    FLOP; each is then exchanged for any other that brings more, as long as that lowers
-    the variance; runs that bring too little are left out. The better of the two counts.
-
-    Parameters
-    ----------
-    asked : Question
-        Rows, candidates, number.
-    budget : float
-        FLOPs for all runs.
-    most : int
-        Number of runs at most.
-    gain : float
-        Share by which each run must shrink the number's standard error.
+    Runs are added one by one: by what each brings, at any price or for no more than an
+    equal part of the budget, or by what it brings per FLOP. Then each is exchanged for
+    any other that brings more, as long as that lowers the variance. The best counts.
     """
-    plans = []
-    for per_flop in (False, True):
-        chosen = _exchanged(asked, budget, _greedy(asked, budget, most, per_flop))
-        while len(chosen) > 1:
-            worth = gains(asked, chosen)
-            least = int(np.argmin(worth))
-            if worth[least] >= gain:
-                break
-            chosen = _exchanged(asked, budget, chosen[:least] + chosen[least + 1 :])
-        plans.append(chosen)
+    dear = np.where(asked.cost <= budget / most, 1.0, math.inf)
+    starts = [_added(asked, budget, most, cost) for cost in (1.0, dear, asked.cost)]
+    plans = [_exchanged(asked, budget, chosen) for chosen in starts]
     return min(plans, key=asked.variance)
 
 
-def gains(asked: Question, chosen: Sequence[int]) -> Array:
-    """Give the share by which each run shrinks the standard error that it finds."""
-    others = [[k for k in chosen if k != left_out] for left_out in chosen]
-    without = np.array([asked.variance(rest) for rest in others])
-    return np.asarray(1 - np.sqrt(asked.variance(chosen) / without))
-
-
-def _greedy(asked: Question, budget: float, most: int, per_flop: bool) -> list[int]:
+def _added(asked: Question, budget: float, most: int, cost: ArrayLike) -> list[int]:
+    """Add runs by what each brings for its cost."""
     chosen: list[int] = []
-    while len(chosen) < most:
-        allowed = _allowed(asked, budget, chosen)
-        if not allowed.any():
-            break
-        brought = np.log(asked.variance(chosen) / asked.with_one_more(chosen))
-        brought = brought / asked.cost if per_flop else brought
+    while len(chosen) < most and (allowed := _allowed(asked, budget, chosen)).any():
+        brought = np.log(asked.variance(chosen) / asked.with_one_more(chosen)) / cost
         chosen.append(int(np.argmax(np.where(allowed, brought, -np.inf))))
     return chosen
 
@@ -200,16 +166,19 @@ def _exchanged(asked: Question, budget: float, chosen: list[int]) -> list[int]:
             found = np.where(allowed, asked.with_one_more(rest), np.inf)
             best = int(np.argmin(found))
             if found[best] < (1 - LEAST) * least:
-                chosen = [*chosen[:place], best, *chosen[place + 1 :]]
-                least, improved = float(found[best]), True
+                chosen[place], least, improved = best, float(found[best]), True
     return chosen
 
 
-def _allowed(
-    asked: Question, budget: float, chosen: Sequence[int]
-) -> NDArray[np.bool_]:
+def gains(asked: Question, chosen: Sequence[int]) -> Array:
+    """Give the share by which each run shrinks the standard error that it finds."""
+    others = [[k for k in chosen if k != left_out] for left_out in chosen]
+    without = np.array([asked.variance(rest) for rest in others])
+    return np.asarray(1 - np.sqrt(asked.variance(chosen) / without))
+
+
+def _allowed(asked: Question, budget: float, chosen: list[int]) -> NDArray[np.bool_]:
     """Mark the candidates that can be paid and are not chosen."""
-    left = budget - asked.cost[list(chosen)].sum()
-    allowed = asked.cost <= left * (1 + 1e-12)
-    allowed[list(chosen)] = False
+    allowed = asked.cost <= (budget - asked.cost[chosen].sum()) * (1 + 1e-12)
+    allowed[chosen] = False
     return np.asarray(allowed)

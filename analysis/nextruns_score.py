@@ -11,19 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.analysis import solver
 from scaling.analysis.fitting import Fit
-from scaling.analysis.nextruns_design import Function, question, weight_of_run
-from scaling.analysis.nextruns_region import Runs
+from scaling.analysis.nextruns_design import Function, gradient, question, weight_of_run
+from scaling.analysis.prediction import LEVEL
 
 Array = NDArray[np.float64]
 
-ELEMENTS = 5_000_000
-"""Simulated losses that are held at a time."""
 RESAMPLED = 200
 """Draws of the simulations that the Monte Carlo error is found from."""
+PLAN = "this plan"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,69 +47,39 @@ class Score:
 def scores(
     fit: Fit,
     number: Function,
-    designs: Mapping[str, Runs],
+    designs: Mapping[str, pd.DataFrame],
     simulations: int,
-    level: float,
     seed: int,
 ) -> tuple[Score, ...]:
-    """Simulate designs, one of which is named `this plan`.
+    """Simulate designs, further runs by name, one of which is `PLAN`.
 
-    Parameters
-    ----------
-    fit : Fit
-        The law and its rows.
-    number : callable
-        What is to be known, from theta of shape (batch, parameters) to (batch,).
-    designs : mapping
-        Further runs by name; the noise of the rows is the same with all of them.
-    simulations : int
-        Data sets to draw.
-    level : float
-        Coverage of the intervals.
-    seed : int
-        Of the random numbers.
+    The noise of the rows is the same with all of them.
     """
-    drawn = _drawn(fit, number, designs, simulations, seed)
-    again = np.random.default_rng(seed).integers(
-        simulations, size=(RESAMPLED, simulations)
-    )
-    plan, found = drawn["this plan"], []
+    rng = np.random.default_rng(seed)
+    noise = _noise(fit, simulations, max(map(len, designs.values())), rng)
+    g, drawn = gradient(fit, number), {}
+    for name, runs in designs.items():
+        drawn[name] = np.full(simulations, math.nan)
+        # Without an answer refits stay where they start, and would look certain.
+        if question(fit, runs, g).answered:
+            drawn[name] = number(_refits(fit, runs, noise))
+    again = rng.integers(simulations, size=(RESAMPLED, simulations))
+    plan, found = drawn[PLAN], []
     for name, values in drawn.items():
         with np.errstate(invalid="ignore"):  # infinite over infinite is not known
-            ratio = _width(plan, level) / _width(values, level)
-            ratios = _width(plan[again], level) / _width(values[again], level)
-            error = ratios.std()
+            ratio = _width(plan) / _width(values)
+            error = (_width(plan[again]) / _width(values[again])).std()
         found.append(
             Score(
                 design=name,
                 runs=len(designs[name]),
-                compute=designs[name].total,
-                width=float(_width(values, level)),
+                compute=float(designs[name]["C"].sum()),
+                width=float(_width(values)),
                 ratio=float(ratio),
                 error=float(error),
             )
         )
     return tuple(found)
-
-
-def _drawn(
-    fit: Fit, number: Function, designs: Mapping[str, Runs], simulations: int, seed: int
-) -> dict[str, Array]:
-    """Give the number in each simulated data set, NaN where none determines it."""
-    # Without an answer refits stay where they start, and would look certain.
-    asked = question(fit, designs["this plan"], number)
-    answered = {n: asked.about(fit, runs).answered for n, runs in designs.items()}
-    drawn = {name: np.full(simulations, math.nan) for name in designs}
-    rng = np.random.default_rng(seed)
-    most = max(map(len, designs.values()))
-    step = max(1, ELEMENTS // (fit.sample.n + most))
-    for start in range(0, simulations, step):
-        part = slice(start, min(start + step, simulations))
-        noise = _noise(fit, part.stop - start, most, rng)
-        for name, runs in designs.items():
-            if answered[name]:
-                drawn[name][part] = number(_refits(fit, runs, noise))
-    return drawn
 
 
 def _noise(fit: Fit, simulations: int, new: int, rng: np.random.Generator) -> Array:
@@ -119,8 +89,7 @@ def _noise(fit: Fit, simulations: int, new: int, rng: np.random.Generator) -> Ar
     """
     runs, count = fit.sample.runs, fit.sample.clusters
     residuals = fit.residuals - fit.residuals.mean()
-    taken = int(fit.free.sum())
-    residuals = residuals * math.sqrt(count / max(count - taken, 1))
+    residuals = residuals * math.sqrt(count / max(count - int(fit.free.sum()), 1))
     shared = np.bincount(runs, residuals) / np.bincount(runs)
     within = residuals - shared[runs]
     of_run = shared[rng.integers(count, size=(simulations, count + new))]
@@ -129,25 +98,21 @@ def _noise(fit: Fit, simulations: int, new: int, rng: np.random.Generator) -> Ar
     return np.asarray(of_run[:, all_runs] + of_row)
 
 
-def _refits(fit: Fit, runs: Runs, noise: Array) -> Array:
+def _refits(fit: Fit, runs: pd.DataFrame, noise: Array) -> Array:
     """Fit the law to simulated rows and new runs, shape (simulations, parameters)."""
-    problem, new = fit.problem, fit.log_inputs(runs.inputs)
-    problem = replace(
-        problem,
-        x=tuple(np.concatenate(pair) for pair in zip(problem.x, new, strict=True)),
-        w=np.concatenate([problem.w, np.full(len(runs), weight_of_run(fit))]),
-    )
-    noise = noise[:, : len(problem.w)]
-    law = fit.formula.compiled.value(fit.theta[None], problem.x)
-    in_logs = fit.objective.space == "log"
-    losses = law * np.exp(noise) if in_logs else law + noise
+    problem, new = fit.problem, fit.log_inputs(runs)
+    x = tuple(np.concatenate(pair) for pair in zip(problem.x, new, strict=True))
+    w = np.concatenate([problem.w, np.full(len(runs), weight_of_run(fit))])
+    law, noise = fit.formula.compiled.value(fit.theta[None], x), noise[:, : len(w)]
+    y = law * np.exp(noise) if fit.objective.space == "log" else law + noise
     starts = np.tile(fit.theta, (len(noise), 1))
-    return solver.minimise(replace(problem, y=losses), starts).theta
+    simulated = replace(problem, x=x, y=y, w=w)
+    return solver.minimise(simulated, starts, near=True).theta
 
 
-def _width(values: Array, level: float) -> Array:
+def _width(values: Array) -> Array:
     """Give the width of the central interval of values along the last axis."""
-    low, high = (1 - level) / 2, (1 + level) / 2
+    low, high = (1 - LEVEL) / 2, (1 + LEVEL) / 2
     # A refit at which the number is not defined may lie on either side.
     below = np.where(np.isnan(values), -np.inf, values)
     above = np.where(np.isnan(values), np.inf, values)

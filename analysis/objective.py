@@ -15,10 +15,10 @@ The number beside a law means nothing without the objective, so `str()` says all
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from scaling.errors import ScalingError, suggestion
 
@@ -72,6 +72,21 @@ class Objective:
             raise ScalingError(
                 f"quantile is {self.quantile:g}; expected a share between 0 and 1"
             )
+
+    @classmethod
+    def suited(cls, loss: ArrayLike, **given: Any) -> Objective:
+        """Take residuals of log loss where all losses have one, unless told.
+
+        >>> str(Objective.suited(np.array([-1.0, 2.0])))
+        'Huber(delta 0.001) on loss'
+        """
+        space = "log" if np.all(np.asarray(loss) > 0) else "linear"
+        return cls(**{"space": space, **given})
+
+    @property
+    def unit(self) -> str:
+        """What residuals are in."""
+        return "log loss" if self.space == "log" else "nats per token"
 
     def __str__(self) -> str:
         words = {

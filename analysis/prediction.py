@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.analysis.allocation import Allocator, allocator, each_at
+from scaling.analysis.allocation import Allocator, allocator, cost_of, each_at
 from scaling.analysis.buildable import Configuration
 from scaling.analysis.fitting import Fit
 from scaling.analysis.intervals import Uncertainty
@@ -100,7 +100,9 @@ class Prediction:
         low, high = self.new_run
         fields["new_run"] = {"low": low, "high": high}
         built = self.configuration
-        return dict(plain(fields | {"configuration": built and built.to_dict()}))
+        kind = {"schema": 1, "kind": "prediction"}
+        fields["configuration"] = built and built.to_dict()
+        return dict(plain(kind | fields))
 
 
 def predict_budget(
@@ -136,6 +138,7 @@ def predict_budget(
     if fit.formula.inputs == ("C",):
         return _of_compute(fit, uncertainty, compute, level)
     spend = allocator(fit, given)
+    spend.require_optimum(fit.theta, compute)
     names = _names(fit, spend)
 
     def best(theta: Array) -> Array:
@@ -211,10 +214,12 @@ def _prediction(
         return np.log(loss_of(theta)) if in_logs else loss_of(theta)
 
     (loss,) = _estimates(fit, uncertainty, as_fitted, level)
-    new = uncertainty.new_run(as_fitted, level)
-    ends = np.array([new.low[0], new.high[0]])
-    low, high = (np.exp(ends) if in_logs else ends).tolist()
-    beyond = _beyond(fit, compute, {} if quantities else at)
+    low, high = -math.inf, math.inf  # a lower envelope says nothing of a single run
+    if fit.objective.name != "asymmetric":
+        new = uncertainty.new_run(as_fitted, level)
+        ends = np.array([new.low[0], new.high[0]])
+        low, high = (np.exp(ends) if in_logs else ends).tolist()
+    beyond = _beyond(fit, {**at, **({"C": compute} if compute else {})})
     warnings = list(fit.certificate.warnings)
     if beyond > FAR:
         warnings.append(
@@ -238,14 +243,19 @@ def _prediction(
     )
 
 
-def _beyond(fit: Fit, compute: float | None, at: Mapping[str, float]) -> float:
+def _beyond(fit: Fit, asked: Mapping[str, float]) -> float:
     """Give the factor by which a prediction leaves the rows, 1 within them."""
-    asked = {**at, **({"C": compute} if compute else {})}
+    rows = fit.sample.table
+    if "C" not in rows and "D" in rows and {"N", "N_nv"} & set(fit.formula.inputs):
+        cost = cost_of(fit.formula, fit.sample)
+        logs = {
+            n: np.log(rows[n].to_numpy()) for n in ("N", "N_nv", "N_v") if n in rows
+        }
+        rows = rows.assign(C=cost.per_token(logs) * rows["D"])
     factors = [1.0]
     for name, value in asked.items():
-        if name in fit.sample.table:
-            column = fit.sample.table[name]
-            factors += [value / column.max(), column.min() / value]
+        if name in rows:
+            factors += [value / rows[name].max(), rows[name].min() / value]
     return float(max(factors))
 
 

@@ -97,13 +97,20 @@ def read(
             "leave it out, or write ./scamo if you mean a folder"
         )
     suspicions: list[str] = []
-    tables = {
-        name: _read_source(name, source, columns, renamed, notes, suspicions)
-        for name, source in named.items()
-    }
+    derived: list[str] = []
+    tables = {}
+    for name, source in named.items():
+        table = _read_source(name, source, columns, renamed, notes, suspicions)
+        whole = add_compute_or_data(table, name, notes)
+        derived += [
+            s for s in ("C", "D") if NAMES[s] in whole and NAMES[s] not in table
+        ]
+        _require(whole, name)
+        tables[name] = _name_runs(add_unique_tokens(whole, name, notes), name, notes)
     if columns and all(map(_is_store, named.values())):
         notes.append(UNUSED)
-    return replace(_joined(tables, notes), suspicions=tuple(suspicions))
+    records = _joined(tables, notes)
+    return replace(records, suspicions=tuple(suspicions), derived=tuple(derived))
 
 
 def _named(
@@ -145,11 +152,16 @@ def _read_source(
         for key, column in columns.items():
             if column not in table:
                 raise ScalingError(_missing(table, name, column, key))
-        table = _to_numbers(_rename(table, name, renamed, notes))
+        both = {**_symbols(table, renamed), **renamed}
+        table = _to_numbers(_rename(table, name, both, notes))
         suspicions += suspect_units(table, name)
-    table = add_compute_or_data(table, name, notes)
-    _require(table, name)
-    return _name_runs(add_unique_tokens(table, name, notes), name, notes)
+    return table
+
+
+def _symbols(table: pd.DataFrame, renamed: Mapping[str, str]) -> dict[str, str]:
+    """Take columns that are called as the formulas call them: N, D, L, ..."""
+    taken = {*table.columns, *renamed.values()}
+    return {s: n for s, n in NAMES.items() if s in table and s != n and n not in taken}
 
 
 def _read_table(

@@ -37,7 +37,7 @@ def text(card: Card) -> str:
         *table(_parameters(card)),
         *_below(card),
         *section("Minimum", _minimum(card)),
-        *section("Hold-out", _holdout(card)),
+        *section("Hold-out", [card.holdout.sentence()] if card.holdout else []),
         *section("Sensitivity", [card.sensitivity]),
         *section("Warnings", card.warnings),
         *section("Rows dropped", (f"{n}: {w}" for w, n in _dropped(card).items())),
@@ -94,8 +94,7 @@ def _below(card: Card) -> Iterator[str]:
         yield from wrap(f"Best sizes: {grows}; {card.cost}", indent=2)
     found = card.criteria
     yield from wrap(
-        f"Scatter about the law: {card.fit.residual_sd:.3g} in "
-        f"{'log loss' if card.fit.objective.space == 'log' else 'loss'}; "
+        f"Scatter about the law: {card.fit.residual_sd:.3g} {card.fit.objective.unit}; "
         f"AICc {found.aicc:.1f}, BIC {found.bic:.1f} (compare on the same rows and "
         "objective only)",
         indent=2,
@@ -130,21 +129,6 @@ def _minimum(card: Card) -> Iterator[str]:
     )
 
 
-def _holdout(card: Card) -> Iterator[str]:
-    found = card.holdout
-    if found is None:
-        return
-    unit = "log loss" if card.fit.objective.space == "log" else "nats per token"
-    yield (
-        f"{found.n} rows from {found.start:.3g} on, foretold by a fit to the rows "
-        f"below: error {found.rmse:.3g} (root mean square), {found.mean:+.3g} (mean, "
-        f"loss less law), in {unit}"
-    )
-    yield f"{100 * found.coverage:.0f} % of them lie within the 95 % interval of a run"
-    if found.seen:
-        yield f"{found.seen} of them are of runs with rows below as well: an easy test"
-
-
 def _dropped(card: Card) -> dict[str, int]:
     return dict(card.fit.sample.dropped)
 
@@ -159,7 +143,7 @@ def html(card: Card) -> str:
     state = "good" if card.status == "good" else f"DOUBTFUL: {card.message}"
     return (
         f"<div><p><b>{escape(fit.formula.name)}</b>: "
-        f"{fit.sample.loss_symbol} = {escape(fit.formula.written())}<br>"
+        f"{escape(fit.sample.loss_symbol)} = {escape(fit.formula.written())}<br>"
         f"{escape(str(fit.objective))}: {fit.objective_value:.8g}; "
         f"{fit.sample.n} rows of {fit.sample.clusters} runs<br>{escape(state)}</p>"
         f"{_html_table(rows)}</div>"
@@ -197,8 +181,9 @@ def prediction_text(prediction: Prediction) -> str:
     symbol = prediction.loss_symbol
     rows += [
         (symbol, f"{loss.value:.5g}", f"{loss.low:.5g} to {loss.high:.5g}", ""),
-        (f"{symbol} of one run", "", f"{low:.5g} to {high:.5g}", ""),
     ]
+    if math.isfinite(high - low):
+        rows.append((f"{symbol} of one run", "", f"{low:.5g} to {high:.5g}", ""))
     lines = [*_prediction_head(prediction), "", *table(rows)]
     lines += [*_built(prediction), *section("Warnings", prediction.warnings)]
     return "\n".join(lines)
@@ -252,7 +237,7 @@ def selection_text(selection: Selection) -> str:
     for each in selection.to_frame().to_dict(orient="records"):
         numbers = [_cell(each[n]) for n in SCORES]
         rows.append((each["law"], str(each["parameters"]), *numbers, _state(each)))
-    unit = "log loss" if selection.objective.space == "log" else "nats per token"
+    unit = selection.objective.unit
     return "\n".join(
         [
             *wrap(selection.sentence()),

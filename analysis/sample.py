@@ -50,6 +50,8 @@ class Sample:
     """Columns whose units look wrong."""
     flops_convention: str | None = None
     """How the rows' compute was counted, where they say so."""
+    derived: tuple[str, ...] = ()
+    """Columns that C = 6 N D gave, which show nothing of what a token costs."""
     tokens_per_step: float | None = None
     """Training tokens of an optimiser step, where the rows tell: their median."""
 
@@ -130,7 +132,7 @@ def sample(
         raise ScalingError(
             f"rows is {rows!r}; expected one of {', '.join(CHOICES)}: choose one"
         )
-    table, facts = _table(records)
+    table, facts = _table(records, formula)
     lacking = [s for s in formula.all_inputs if s not in table]
     if lacking:
         raise ScalingError(
@@ -150,7 +152,9 @@ def sample(
     return Sample(table=chosen.reset_index(drop=True), rows=rows, **facts)
 
 
-def _table(records: Records | pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _table(
+    records: Records | pd.DataFrame, formula: Formula
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     if isinstance(records, Records):
         shown = records.quantities[LOSS].shown
         facts = {
@@ -161,6 +165,7 @@ def _table(records: Records | pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any
             "notes": records.notes,
             "suspicions": records.suspicions,
             "flops_convention": _convention(records),
+            "derived": records.derived,
             "tokens_per_step": _tokens_per_step(records),
         }
         return records.points(), facts
@@ -189,6 +194,8 @@ def _table(records: Records | pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any
     for column in (name, *(c for c in SYMBOLS if c in table and c != LOSS)):
         table[column] = _numbers(table[column])
     table = table.rename(columns={name: LOSS})
+    known = ["run", "size", *SYMBOLS, *formula.arms]
+    table = table[[column for column in table if column in known]]
     symbol = "L_u" if name in ("L_u", "normalised_loss") else "L"
     return table, {"loss_symbol": symbol}
 
@@ -233,9 +240,13 @@ def _choose(table: pd.DataFrame, rows: Choice) -> pd.DataFrame:
         by = [s for s in ("D", "C") if s in table] + ["_place"]
         last = last.sort_values(by, kind="stable").drop_duplicates("run", keep="last")
         return last.sort_values("_place").drop(columns="_place")
-    ordered = table if "C" in table else table.assign(C=np.nan)
-    best = best_evaluations(ordered)
-    return best if rows == "best" else envelope(best)
+    if rows == "frontier" and "C" not in table:
+        raise ScalingError(
+            "rows frontier needs C, which the table does not hold: name the column "
+            "with --columns C=COLUMN, or take the best evaluations"
+        )
+    best = best_evaluations(table if "C" in table else table.assign(C=np.nan))
+    return envelope(best) if rows == "frontier" else best[list(table.columns)]
 
 
 def _sound(

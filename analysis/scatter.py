@@ -47,7 +47,9 @@ def scatter_of(fit: Fit) -> Scatter:
     runs = fit.sample.runs
     rows = np.bincount(runs)
     predicted = np.bincount(runs, loss - fit.residuals) / rows
-    square = np.bincount(runs, fit.residuals**2) / rows
+    # A new run is taken to have the mean weight.
+    weight = fit.sample.weight / fit.sample.weight.mean()
+    square = np.bincount(runs, weight * fit.residuals**2) / rows
     trend, centre = _trend(predicted, np.sqrt(square)), float(predicted.mean())
     # The parameters took away their share of what runs, not rows, are independent in.
     count = len(rows) if len(rows) > fit.free.sum() else fit.sample.n

@@ -143,7 +143,7 @@ class Selection:
         best = self.best
         rmse = {name: window.rmse for name, window in self.scored.items()}
         least, *others = rmse
-        unit = "log loss" if self.objective.space == "log" else "nats per token"
+        unit = self.objective.unit
         found = f"{rmse[best.name]:.2g} {unit} on rows held out"
         if best.name != least:
             return (
@@ -210,7 +210,7 @@ def compare_laws(
         )
     taken = sample(records, _all_inputs(usable), rows)
     if objective is None:
-        objective = Objective(space="log" if (taken.loss > 0).all() else "linear")
+        objective = Objective.suited(taken.loss)
     tried = [_try(law, taken, objective) for law in usable]
     if laws is not None:
         lacking = [law for law in named if reasons[law.name]]

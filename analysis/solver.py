@@ -132,7 +132,9 @@ def values(problem: Problem, theta: Array) -> Array:
     return np.where(np.isfinite(found), found, np.inf)
 
 
-def minimise(problem: Problem, theta: Array, *, near: bool = False) -> Minima:
+def minimise(
+    problem: Problem, theta: Array, *, near: bool = False, steps: int = ITERATIONS
+) -> Minima:
     """Bring a batch of starts to their minima.
 
     Parameters
@@ -144,12 +146,14 @@ def minimise(problem: Problem, theta: Array, *, near: bool = False) -> Minima:
     near : bool
         Whether the starts are near their minima, so that no larger deltas are needed
         on the way.
+    steps : int
+        Newton steps per delta, at most.
     """
     deltas = stages(problem.objective)
     if near and problem.objective.name != "lad":  # whose last delta is too fine
         deltas = deltas[-1:]
     parts = [
-        _minimise(problem.rows(part), theta[part], deltas)
+        _minimise(problem.rows(part), theta[part], deltas, steps)
         for part in _chunks(len(theta), problem.n)
     ]
     joined = {
@@ -164,11 +168,13 @@ def _chunks(batch: int, n: int) -> list[NDArray[np.intp]]:
     return [np.arange(k, min(k + size, batch)) for k in range(0, batch, size)]
 
 
-def _minimise(problem: Problem, theta: Array, deltas: list[float]) -> Minima:
+def _minimise(
+    problem: Problem, theta: Array, deltas: list[float], steps: int
+) -> Minima:
     with np.errstate(all="ignore"):
         for delta in deltas:
             before = theta
-            minima = _newton(problem, theta, delta)
+            minima = _newton(problem, theta, delta, steps)
             theta = minima.theta
         value = values(problem, theta)
         if problem.objective.name == "lad":
@@ -193,14 +199,16 @@ def stages(objective: Objective) -> list[float]:
     return [float(f"{last * STAGE_FACTOR**k:.6g}") for k in range(count, -1, -1)]
 
 
-def _newton(problem: Problem, theta: Array, delta: float) -> Minima:
+def _newton(
+    problem: Problem, theta: Array, delta: float, steps: int = ITERATIONS
+) -> Minima:
     """Take Newton steps until none is left to take; finished fits are set aside."""
     theta = np.clip(theta, problem.lower, problem.upper)
     at = _expand(problem, theta, delta)
     mu = np.full(len(theta), 0.01)
     edm = np.full(len(theta), np.inf)
     going = np.flatnonzero(np.isfinite(at.value))
-    for _ in range(ITERATIONS):
+    for _ in range(steps):
         if not len(going):
             break
         step, edm[going] = _step(problem, theta, at, mu, going)
@@ -310,7 +318,7 @@ def _expand(problem: Problem, theta: Array, delta: float) -> _Local:
         H[:, j, k] += np.sum(force_on_law * each, axis=1)
         H[:, k, j] = H[:, j, k]
     gradient = np.einsum("bjn,bn->bj", slope, force)
-    sound = np.isfinite(value) & np.isfinite(H).all(axis=(1, 2))
+    sound = np.isfinite(value) & np.isfinite(H + M).all(axis=(1, 2))
     return _Local(
         value=np.where(sound, value, np.inf),
         gradient=np.where(sound[:, None], gradient, 0),

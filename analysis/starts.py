@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 
 import numpy as np
+import sympy as sp
 from numpy.typing import NDArray
 
 from scaling.analysis import solver
+from scaling.analysis.expression import parse
 from scaling.analysis.formula import Formula
 from scaling.analysis.sample import Sample
 from scaling.analysis.solver import Problem
+from scaling.errors import ScalingError
 
 Array = NDArray[np.float64]
 
@@ -38,20 +42,35 @@ def start_grid(formula: Formula, taken: Sample) -> Array:
             choices.append((formula.fixed[parameter.name],))
         elif parameter.name in linear or parameter.name in formula.tied:
             choices.append((1.0,))
+        elif parameter.starts:
+            choices.append(parameter.starts)
         else:
-            choices.append(parameter.starts or (1.0,))
-    grid = np.array(list(itertools.product(*choices)))
-    for j, parameter in enumerate(formula.parameters):
-        if parameter.per != "1" and parameter.name not in formula.fixed:
-            names = {p.name: grid[:, k] for k, p in enumerate(formula.parameters)}
-            tied = {name: names[other] for name, other in formula.tied.items()}
-            # The formula of a unit is the law's own, from the catalogue or its author.
-            unit = eval(
-                parameter.per, {"__builtins__": {}}, {**names, **tied, **centre}
+            raise ScalingError(
+                f"{parameter.name} of law {formula.name} enters nonlinearly and has no "
+                "starts; expected values to start from, such as starts=(0.1, 0.3, 1.0)"
             )
-            grid[:, j] = grid[:, j] * unit
+    grid = np.array(list(itertools.product(*choices)))
+    values = {p.name: grid[:, k].copy() for k, p in enumerate(formula.parameters)}
+    values |= {name: values[other] for name, other in formula.tied.items()}
+    for j, parameter in enumerate(formula.parameters):
+        if parameter.name not in formula.fixed:
+            grid[:, j] *= _unit(parameter.per, {**values, **centre})
     lower, upper = np.array([p.bounds for p in formula.parameters]).T
     return np.unique(np.clip(compiled.carried(grid), lower, upper), axis=0)
+
+
+def _unit(text: str, values: Mapping[str, Array | float]) -> Array:
+    """Evaluate what starts are multiples of, for all of them."""
+    unit = parse(text)
+    symbols = sorted(unit.free_symbols, key=str)
+    unknown = [str(symbol) for symbol in symbols if str(symbol) not in values]
+    if unknown:
+        raise ScalingError(
+            f"starts are given per {text}, but {unknown[0]} is neither a parameter nor "
+            "an input of the law; expected such as D**b / N**a"
+        )
+    function = sp.lambdify(symbols, unit, modules="numpy")
+    return np.asarray(function(*(values[str(symbol)] for symbol in symbols)), float)
 
 
 def best_starts(screened: Problem, grid: Array) -> Array:

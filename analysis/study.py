@@ -32,6 +32,7 @@ from scaling.errors import ScalingError
 from scaling.files import plain, write_json
 
 SCHEMA = 1
+KIND = "study"
 SETTINGS = {
     "selection": "running minimum of each run's best evaluation",
     "objective": "ordinary least squares in log10",
@@ -155,6 +156,7 @@ class Study:
         quantities = {s: _without_symbol(q) for s, q in self.quantities.items()}
         return {
             "schema": SCHEMA,
+            "kind": KIND,
             "sources": list(self.sources),
             "data_hash": self.data_hash,
             "evaluations": self.evaluations,
@@ -184,7 +186,7 @@ class Study:
         ScalingError
             If the fields are not those of a study of this schema.
         """
-        if fields.get("kind") is not None:
+        if fields.get("kind", KIND) != KIND:
             raise ScalingError(
                 f"it holds a {fields['kind']}, not the laws of the envelope; expected "
                 "what `scaling fit --out` writes without --law: fit the records so"
@@ -234,9 +236,7 @@ class Study:
 
     def save(self, path: str | Path) -> None:
         """Write the study as JSON; a file already there survives any failure."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, self.to_dict(), indent=1)
+        write_json(Path(path), self.to_dict(), indent=1)
 
     @classmethod
     def load(cls, path: str | Path) -> Study:

@@ -91,6 +91,8 @@ class Records:
     """Number of rows left out, by reason."""
     notes: tuple[str, ...] = ()
     """What a reader of the results must know about the rows, in sentences."""
+    derived: tuple[str, ...] = ()
+    """Symbols that some source lacked and that C = 6 N D gave."""
     suspicions: tuple[str, ...] = ()
     """Doubts about the units of the rows, in sentences that begin in capitals."""
     published: tuple[PublishedLaw, ...] = ()

@@ -13,29 +13,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 
 import click
 import numpy as np
 import pandas as pd
 
 from scaling.analysis.fitting import Fit, fit_law
-from scaling.analysis.nextruns import Shrink, best_runs, quantity
-from scaling.analysis.nextruns_region import Region, Runs, region
+from scaling.analysis.nextruns import Shrink, best_runs, designs, quantity
+from scaling.analysis.nextruns_region import region
+from scaling.analysis.nextruns_score import PLAN
 from scaling.errors import ScalingError
 
 TRUTH = {"E": 1.8172, "A": 477.8, "B": 2143.4, "alpha": 0.3473, "beta": 0.3672}
 """Chinchilla's law as Besiroglu et al. (2024) fitted it, Huber on log loss."""
 BUDGET, TARGET = 1e18, 1e20
 BOUND = {"alpha": (0.1, 1.0), "beta": (0.1, 1.0)}
-
-Design = Callable[[Region, Runs], Runs]
-DESIGNS: dict[str, Design] = {
-    "no further run": lambda where, plan: plan.take([]),
-    "uniform grid": lambda where, plan: where.uniform(len(plan), plan.total),
-    "isoFLOP grid": lambda where, plan: where.isoflop(len(plan), plan.total),
-    "plan": lambda where, plan: plan,
-}
 ROWS = {
     "8 sizes, 5, 20 and 80 tokens per parameter": (8, (5.0, 20.0, 80.0)),
     "24 sizes, 20 tokens per parameter": (24, (20.0,)),
@@ -79,13 +71,12 @@ def errors(
     fit = fit_law(first, "chinchilla", bound=BOUND)
     where = region(fit)
     number = quantity(where, TARGET, shrink)
-    plan, _, _ = best_runs(where, number, BUDGET, BUDGET / 2, None)
+    candidates = where.candidates(BUDGET / 2)
+    plan = best_runs(fit, candidates, number, BUDGET, 12).drop(columns=["loss", "gain"])
     truth = number(true_fit(fit).theta[None])[0]
     found = {}
-    for name, design in DESIGNS.items():
-        runs = design(where, plan)
-        new = pd.DataFrame({**runs.inputs, "C": runs.compute})
-        both = pd.concat([first, trained(new, noise, rng)], ignore_index=True)
+    for name, runs in designs(where, plan).items():
+        both = pd.concat([first, trained(runs, noise, rng)], ignore_index=True)
         again = fit_law(both, "chinchilla", bound=BOUND)
         found[name] = float(number(again.theta[None])[0] - truth)
     return found
@@ -119,9 +110,9 @@ def main(studies: int, noise: float, seed: int) -> None:
                 except ScalingError:  # the law that was fitted has no best size
                     refused += 1
             table = pd.DataFrame(found)
-            for name in DESIGNS:
+            for name in table:
                 rms = math.sqrt((table[name] ** 2).mean())
-                over = compared(table[name], table["plan"])
+                over = compared(table[name], table[PLAN])
                 click.echo(f"| {title} | {shrink} | {name} | {rms:.4f} | {over} |")
             seconds = time.perf_counter() - start
             click.echo(f"{refused} of {studies} refused, {seconds:.0f} s", err=True)

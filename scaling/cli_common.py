@@ -117,19 +117,20 @@ class LawOptions:
             "--tie": self.tie,
             "--bound": self.bound,
         }
-        return [option for option, value in spelled.items() if value]
+        return [option for option, value in spelled.items() if value not in (None, {})]
 
     def objective(self, records: Records) -> Objective | None:
         """Make the objective; None leaves it to the fit."""
         from scaling.analysis.objective import Objective
 
-        asked = {"name": self.name, "delta": self.delta, "quantile": self.quantile}
+        asked = {
+            "name": self.name,
+            "delta": self.delta,
+            "quantile": self.quantile,
+            "space": self.space,
+        }
         given = {key: value for key, value in asked.items() if value is not None}
-        if not given and self.space is None:
-            return None
-        positive = bool((records.points()["L_u"] > 0).all())
-        space = self.space or ("log" if positive else "linear")
-        return Objective(space=space, **given)  # type: ignore[arg-type]
+        return Objective.suited(records.points()["L_u"], **given) if given else None
 
     def to_fit(self, records: Records) -> dict[str, Any]:
         """Give the keywords of `fit_law`."""

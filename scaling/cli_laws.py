@@ -49,15 +49,15 @@ if TYPE_CHECKING:
     type=click.Choice(["wald", "pairs", "residual", "wild"]),
     help="How intervals are made.  [default: as the design asks; it is said]",
 )
-@click.option("--level", type=float, default=0.95, show_default=True, help="Coverage.")
+@click.option("--level", type=float, help="Coverage of intervals.  [default: 0.95]")
 @click.option(
     "--draws",
     type=click.IntRange(min=100),
-    default=1000,
-    show_default=True,
-    help="Refits of a bootstrap.",
+    help="Refits of a bootstrap.  [default: 1000]",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of a bootstrap.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Of a bootstrap.  [default: 0]"
+)
 @click.option(
     "--holdout",
     type=float,
@@ -78,9 +78,9 @@ def fit(
     approach: str | None,
     how: LawOptions,
     method: Method | None,
-    level: float,
-    draws: int,
-    seed: int,
+    level: float | None,
+    draws: int | None,
+    seed: int | None,
     holdout: float | None,
     out: Path | None,
     as_json: bool,
@@ -103,30 +103,23 @@ def fit(
     from scaling.analysis.records import read
 
     records = read(sources, parse_columns(columns))
+    judged = {"method": method, "level": level, "draws": draws, "seed": seed}
+    judged = {name: value for name, value in judged.items() if value is not None}
     if approach:
-        _refuse_together("--approach", {"--law": law, "--holdout": holdout}, how)
+        more = {"law": law, "holdout": holdout, **judged}
+        _refuse_together("--approach", more, how)
         _fit_approaches(records, out, as_json)
     elif law:
-        _fit_law(
-            records,
-            law,
-            how,
-            out,
-            as_json,
-            method=method,
-            level=level,
-            draws=draws,
-            seed=seed,
-            holdout=holdout,
-        )
+        _fit_law(records, law, how, out, as_json, holdout=holdout, **judged)
     else:
-        _refuse_together("the laws of the envelope", {"--interval": method}, how)
+        _refuse_together("the laws of the envelope", judged, how)
         _fit_envelope(records, holdout, out, as_json)
 
 
 def _refuse_together(what: str, given: Mapping[str, object], how: LawOptions) -> None:
     """Refuse options that only a fit of one law would heed."""
-    names = [name for name, value in given.items() if value is not None]
+    given = {"interval" if k == "method" else k: v for k, v in given.items()}
+    names = [f"--{name}" for name, value in given.items() if value is not None]
     names += how.given
     if names:
         raise click.UsageError(
@@ -159,16 +152,18 @@ def _fit_law(
     from scaling.analysis.card import card
     from scaling.analysis.fitting import fit_law
     from scaling.analysis.render_fit import selection_text, text
+    from scaling.files import write_json
 
     selection = _select(records, how) if law == "auto" else None
     found = selection.fit if selection else fit_law(records, law, **how.to_fit(records))
     fitted = card(found, **judged)
-    if out:
-        fitted.save(out)
 
     def fields() -> dict[str, Any]:
         chosen_from = {} if selection is None else {"selection": selection.to_dict()}
         return fitted.to_dict() | chosen_from
+
+    if out:
+        write_json(out, fields(), indent=1)
 
     def lines() -> str:
         before = "" if selection is None else selection_text(selection) + "\n\n"

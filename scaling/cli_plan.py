@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 @click.option(
     "--runs",
     type=int,
-    help="New runs at most.  [default: as many as bring something, up to 12]",
+    default=12,
+    show_default=True,
+    help="New runs at most.",
 )
 @click.option(
     "--shrink",
@@ -72,7 +74,7 @@ def plan(
     laws: Path,
     budget: float,
     target: float,
-    runs: int | None,
+    runs: int,
     shrink: Any,
     share: float,
     at: tuple[str, ...],
@@ -95,10 +97,8 @@ def plan(
     """
     from scaling.analysis.laws_file import load_laws
     from scaling.analysis.layout import wrap
-    from scaling.analysis.nextruns import plan_runs
-    from scaling.analysis.nextruns_grids import write_grids
+    from scaling.analysis.nextruns import plan_runs, write_grids
 
-    given = parse_numbers(at, "--at")
     found = load_laws(laws)
     if found.fit is None:
         raise ScalingError(
@@ -112,7 +112,7 @@ def plan(
         runs=runs,
         shrink=shrink,
         share=share,
-        given=given,
+        given=parse_numbers(at, "--at"),
         seed=seed,
     )
     built = write_grids(planned, found, grid, codebook) if grid else {}

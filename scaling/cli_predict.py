@@ -93,6 +93,11 @@ def predict(
         raise click.UsageError(
             "nothing to predict; expected --compute FLOPS or --at NAME=VALUE: give one"
         )
+    if compute is None and (codebook or convention or grid):
+        raise click.UsageError(
+            "--codebook, --convention and --grid build the run that a budget chooses; "
+            "expected --compute: give it, or leave them out"
+        )
     found = load_laws(laws)
     if compute is None:
         prediction = found.run(given, level)

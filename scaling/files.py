@@ -23,8 +23,10 @@ ASIDE = ".aside-"
 def write_aside(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then put it in its place whole.
 
-    Should writing fail, the earlier file stays and nothing is left behind.
+    Its folder is made. Should writing fail, the earlier file stays and nothing is left
+    behind.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{ASIDE}{path.name}")
     try:
         write(aside)

@@ -106,3 +106,27 @@ def test_what_is_not_finite_is_null(isoflops):
 def test_files_that_are_no_card_are_refused(good, change, message):
     with pytest.raises(ScalingError, match=message):
         load(good.to_dict() | change)
+
+
+HOSTILE = (
+    "0*log10.__globals__['__builtins__']['open']('{path}', 'w').write('x')",
+    "0*__import__('os').system('touch {path}')",
+    "0*().__class__",
+    "(lambda: 0)()",
+    "9**9**9**9",
+    "ｅval('1')",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("where", ["text", "per"])
+def test_a_card_of_another_s_making_runs_nothing(good, tmp_path, text, where):
+    fields = json.loads(json.dumps(good.to_dict()))
+    text = text.format(path=tmp_path / "touched")
+    if where == "text":
+        fields["declaration"]["text"] += f" + {text}"
+    else:
+        fields["declaration"]["parameters"][3]["per"] = text
+    with pytest.raises(ScalingError):
+        load(fields).fit.refit()
+    assert not (tmp_path / "touched").exists()

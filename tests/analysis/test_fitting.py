@@ -375,7 +375,11 @@ def test_parameters_that_occur_only_as_a_product_are_a_flat_direction():
         name="own",
         text="E + p * q / C**0.1",
         inputs=("C",),
-        parameters=(Parameter(name="E"), Parameter(name="p"), Parameter(name="q")),
+        parameters=(
+            Parameter(name="E"),
+            Parameter(name="p"),
+            Parameter(name="q", starts=(0.5, 2.0)),
+        ),
     )
     fit = fit_law(runs(), own, rows="all")
     assert any("FLAT DIRECTION" in warning for warning in fit.certificate.warnings)

@@ -251,13 +251,12 @@ def test_a_term_that_has_vanished_stops_no_fit():
     assert np.isfinite(found.theta).all()
 
 
-def test_steps_that_run_out_leave_their_own_distance(monkeypatch):
+def test_steps_that_run_out_leave_their_own_distance():
     """The distance to the minimum is that of where the fit ended."""
     problem = posed(Objective(name="lsq"))
     start = TRUTH + np.array([0.1, 0.5, -0.5, 0.02, 0.02])
-    monkeypatch.setattr(solver, "ITERATIONS", 5)
     for _ in range(4):
-        found = minimise(problem, start[None])
+        found = minimise(problem, start[None], steps=5)
         again = solver._expand(problem, found.theta, np.inf)
         _, edm = solver._step(problem, found.theta, again, np.zeros(1), np.arange(1))
         assert found.edm[0] == pytest.approx(edm[0], rel=1e-3, abs=1e-20)
