@@ -30,8 +30,8 @@ NARROWINGS = 26
 """Golden sections of what a coarse look leaves: to 4e-6 of its width."""
 REACH = 30.0
 """How far beyond the sizes of the rows an optimum is looked for, in powers of e."""
-EDGE = 0.05
-"""Distance from the end of the bracket, in powers of e, that counts as no minimum."""
+EDGE = 8.0
+"""Distance from its end, in powers of e, at which an optimum is none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,8 +176,8 @@ class Allocator:
             raise ScalingError(
                 f"law {self.formula.name} has no best {' and '.join(self.sizes)} at "
                 f"{compute:.3g} FLOPs: the smaller or the larger the better, without "
-                "end; expected positive exponents of sizes and data: bound them, or "
-                "take another law"
+                "end; expected positive exponents of sizes and data: keep them so, as "
+                "with --bound alpha=0:5, or take another law"
             )
 
     def _loss(self, theta: Array, chosen: dict[str, Array], compute: float) -> Array:

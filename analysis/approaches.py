@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scaling.analysis.allocation import allocator
 from scaling.analysis.catalogue import LAWS
 from scaling.analysis.envelope import best_evaluations, envelope
 from scaling.analysis.fitting import Fit, fit_law
@@ -38,6 +39,8 @@ from scaling.files import plain
 SCHEMA = 1
 SIZES = ("N", "N_nv")
 METHODS: tuple[Method, ...] = ("parabola", "cubic", "akima")
+EXPLAINED = 0.25
+"""Difference in ln N* up to which a law's best sizes explain those of parabolas."""
 CODEBOOK_LAW = "N_v(N_nv)"
 SLICES = 8
 """Budgets at which training curves are read, where runs were not made at any."""
@@ -113,7 +116,7 @@ def approaches(records: Records) -> Approaches:
         data_hash=records.data_hash,
         compute=top,
         answers=tuple(answers),
-        notes=records.notes,
+        notes=(*records.suspicions, *records.notes),
     )
 
 
@@ -223,14 +226,22 @@ def _profiles(points: pd.DataFrame, size: str, method: Method) -> tuple[IsoFlop,
 
 
 def _bias_of(found: IsoFlop, records: Records) -> Iterator[str]:
-    """Say what a parabola does to sizes under the law that the rows follow."""
+    """Say what a parabola does to sizes under the law that the rows follow.
+
+    Nothing is said where the law's own best sizes are not those that would explain the
+    parabolas: then the law does not fit well enough to say.
+    """
     try:
-        law = fit_law(records, "chinchilla")
-        text = bias(found, law.value("alpha"), law.value("beta")).warning
+        fitted = fit_law(records, "chinchilla")
+        shift = bias(found, fitted.value("alpha"), fitted.value("beta"))
+        spend = allocator(fitted)
     except ScalingError:  # no law of N and D on these rows: the bias is not known
         return
-    if text:
-        yield f"BIASED: {text}"
+    best = [spend.log_optimum(fitted.theta[None], C)[0, 0] for C in shift.C]
+    seen = [math.log(profile.size) for profile in found.used]
+    explained = np.abs(np.array(seen) - np.array(shift.shifts) - np.array(best))
+    if shift.warning and np.nanmax(explained) < EXPLAINED:
+        yield f"BIASED: {shift.warning}"
 
 
 # --- 3: one law ---------------------------------------------------------------------
@@ -306,8 +317,9 @@ def approaches_text(found: Approaches) -> str:
     answered = [each for each in found.answers if not each.reason]
     for symbol in dict.fromkeys(s for each in answered for s in each.exponents):
         rows = [_head(symbol, found.compute)]
-        rows += [_cells(each, symbol) for each in answered if symbol in each.exponents]
-        lines += ["", *table(rows, right=(1,))]
+        given = [each for each in answered if symbol in each.exponents]
+        rows += [_cells(each, symbol) for each in given]
+        lines += ["", *table(rows, right=(1,)), *_agreement(symbol, given)]
     refused = [each for each in found.answers if each.reason]
     lines += [
         *section("No answer", (f"{each.approach}: {each.reason}" for each in refused)),
@@ -318,6 +330,21 @@ def approaches_text(found: Approaches) -> str:
         *section("Notes", found.notes),
     ]
     return "\n".join(lines)
+
+
+def _agreement(symbol: str, answers: Sequence[Answer]) -> Iterator[str]:
+    """Say whether the exponents can all be true, and how far the sizes lie apart."""
+    exponents = [each.exponents[symbol] for each in answers]
+    known = [each for each in exponents if not math.isnan(each.low)]
+    if len(known) < 2:
+        return
+    agree = max(each.low for each in known) <= min(each.high for each in known)
+    sizes = [each.at_top[symbol].value for each in answers if symbol in each.at_top]
+    apart = (
+        f"; at the top a factor of {max(sizes) / min(sizes):.2g} apart" if sizes else ""
+    )
+    state = "intervals overlap" if agree else "THE APPROACHES DISAGREE on the exponent"
+    yield f"  {state}{apart}"
 
 
 def _head(symbol: str, compute: float) -> tuple[str, ...]:

@@ -45,6 +45,8 @@ ARM = "arm"
 MULTIPLIER = Parameter(
     name="m", meaning="multiplier of arm b", scale=True, starts=(1.0,)
 )
+FEWEST = 3
+"""Rows that each arm should have."""
 SIGNIFICANT = 0.05
 """p below which the arms are said not to share an exponent."""
 WORDS = {
@@ -99,12 +101,23 @@ class Arms:
                 f"THE ARMS DO NOT SHARE AN EXPONENT (p = {self.p:.2g}): the multiplier "
                 f"depends on {what}"
             )
+        for name, n in zip(self.names, self.rows, strict=True):
+            if n < FEWEST:
+                found.append(
+                    f"FEW ROWS: {name} has {n}, too few to show a scatter of their own"
+                )
         if not self._loss_in_common:
             found.append(
                 "NO LOSS IN COMMON: every loss of one arm is below every loss of the "
                 "other; the multiplier rests on the law's shape between them"
             )
         return tuple(found)
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Number of rows of each arm."""
+        first = self.fit.sample.table[ARM] == 0
+        return int(first.sum()), int((~first).sum())
 
     @property
     def _loss_in_common(self) -> bool:
@@ -134,6 +147,7 @@ class Arms:
             "kind": "arms",
             "law": self.fit.formula.name,
             "arms": list(self.names),
+            "n": list(self.rows),
             "multiplied": self.symbol,
             "m": {"value": self.m, "low": low, "high": high},
             "needs": {"value": self.needs, "low": least, "high": most},

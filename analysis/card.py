@@ -9,7 +9,7 @@ whoever has the card can predict from it and fit it again.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +21,11 @@ import pandas as pd
 from scaling.analysis.allocation import cost_of
 from scaling.analysis.fitting import Certificate, Fit
 from scaling.analysis.formula import Formula, Parameter
-from scaling.analysis.identify import identifiability
+from scaling.analysis.identify import identifiability, unbounded
 from scaling.analysis.intervals import Method, Uncertainty, uncertainty
 from scaling.analysis.objective import Objective
 from scaling.analysis.prediction import Estimate, predict_budget
+from scaling.analysis.profiles import Profile
 from scaling.analysis.sample import CHOICES, Sample
 from scaling.analysis.selection import Criteria, HoldOut, criteria, hold_out
 from scaling.analysis.sensitivity import delta_sentence, delta_sweep, influential_run
@@ -34,6 +35,10 @@ from scaling.files import plain, write_json
 SCHEMA = 1
 KIND = "fit"
 LEVEL = 0.95
+DELTA_ERRORS, DELTA_SHARE = 3.0, 0.2
+"""Standard errors, and share of an exponent, that delta may move it by at most."""
+MISSED_ERRORS = 3.0
+"""Standard errors by which the share of rows foreseen may fall short."""
 SHOWN_INPUTS = ("C", "N", "N_nv", "N_v", "V", "D", "U")
 
 
@@ -46,9 +51,9 @@ class Determined:
     standard_error: float | None
     """Standard error; None where the parameter was held."""
     low: float | None
-    """Lower end of its interval; None where held."""
+    """Lower end of its interval; None where held, or where the data give none."""
     high: float | None
-    """Upper end of its interval; None where held."""
+    """Upper end of its interval; None where held, or where the data give none."""
     state: str
     """`free`, `fixed`, `= other`, or `AT A BOUND`."""
     unit: str
@@ -77,6 +82,8 @@ class Card:
     """The run that moves the fit further than chance lets one do, in a sentence."""
     identifiability: tuple[str, ...] = ()
     """What the rows do not determine."""
+    endless: Mapping[str, Profile] = field(default_factory=dict)
+    """Profiles of the parameters that the rows leave without an end."""
     frontier: Mapping[str, Estimate] = field(default_factory=dict)
     """Exponents in compute of the best sizes and data, about the largest compute."""
 
@@ -87,8 +94,11 @@ class Card:
         found = {}
         for parameter in fit.formula.parameters:
             name = parameter.name
-            low, high = ends.get(name, (None, None))
             free = name in ends
+            low, high = ends.get(name, (None, None))
+            if free and name in self.endless:
+                low = None if self.endless[name].low_open else low
+                high = None if self.endless[name].high_open else high
             found[name] = Determined(
                 value=fit.value(name),
                 standard_error=self.uncertainty.standard_error(name) if free else None,
@@ -119,8 +129,35 @@ class Card:
             *self.fit.certificate.warnings,
             *self.identifiability,
             *([self.influential] if self.influential else []),
+            *self._delta_matters(),
+            *self._missed(),
             *self.fit.sample.suspicions,
         )
+
+    def _delta_matters(self) -> Iterator[str]:
+        """Say which exponents hang on delta: by more than their errors allow."""
+        for p in self.fit.formula.free:
+            low, high = self.sweep[p.name].min(), self.sweep[p.name].max()
+            error = self.uncertainty.standard_error(p.name)
+            moves = p.meaning == "exponent" and high - low > DELTA_ERRORS * error
+            if moves and high - low > DELTA_SHARE * abs(self.fit.value(p.name)):
+                yield (
+                    f"DELTA DECIDES: {p.name} goes from {low:.3g} to {high:.3g} with "
+                    f"delta, {(high - low) / error:.2g} standard errors: rows far off "
+                    "the law pull at it; look at them"
+                )
+
+    def _missed(self) -> Iterator[str]:
+        """Say whether the rows held out were missed more often than chance would."""
+        held = self.holdout
+        if held is None or math.isnan(held.coverage):
+            return
+        scatter = math.sqrt(0.95 * 0.05 / held.n)
+        if held.coverage < 0.95 - MISSED_ERRORS * scatter:
+            yield (
+                f"HELD-OUT ROWS MISSED: {100 * held.coverage:.0f} % lie within their "
+                "95 % intervals; the law predicts less well than it fits"
+            )
 
     @property
     def status(self) -> Literal["good", "doubtful"]:
@@ -238,6 +275,7 @@ def card(
         If a bootstrap has too few runs, or the hold-out leaves too few rows.
     """
     uncertain = uncertainty(fit, method, draws=draws, seed=seed)
+    endless = unbounded(fit)
     return Card(
         fit=fit,
         uncertainty=uncertain,
@@ -246,7 +284,8 @@ def card(
         holdout=None if holdout is None else hold_out(fit, holdout),
         sweep=delta_sweep(fit),
         influential=influential_run(fit, seed),
-        identifiability=identifiability(fit),
+        identifiability=identifiability(fit, endless),
+        endless=endless,
         frontier=_frontier(fit, uncertain, level),
     )
 

@@ -31,6 +31,8 @@ NUMBERS = (*POSITIVE, *LOSSES, "weight")
 NEEDED = ("C", "L_u", "weight")
 """Symbols whose column must be filled in every row, if it is held at all."""
 
+MANY_REPEATED = 0.05
+"""Share of the rows from which repeated ones are suspect."""
 SHOWN_PAIRS = 3
 """Repeated rows that are named; more are counted."""
 
@@ -131,11 +133,15 @@ def _row(index: Hashable) -> str:
 
 
 def note_repeated(
-    frame: pd.DataFrame, quantities: Mapping[str, Quantity], notes: list[str]
+    frame: pd.DataFrame,
+    quantities: Mapping[str, Quantity],
+    notes: list[str],
+    suspicions: list[str],
 ) -> None:
     """Count the rows that equal another in run and values; they are kept.
 
-    Rows whose source names no runs are compared by their values alone.
+    Rows whose source names no runs are compared by their values alone. A few are worth
+    a note; many look like a table that was read twice.
     """
     rows = frame[[quantity.column for quantity in quantities.values()]]
     if not frame[OWN_RUN].all():
@@ -152,10 +158,13 @@ def note_repeated(
         for index, row in rows[again].head(SHOWN_PAIRS).iterrows()
     ]
     more = ", ..." if again.sum() > len(pairs) else ""
-    notes.append(
-        "rows that repeat another exactly, each counted like any other: "
-        f"{again.sum()} ({', '.join(pairs)}{more})"
-    )
+    said = f"{again.sum()} rows equal another exactly ({', '.join(pairs)}{more})"
+    if again.sum() > MANY_REPEATED * len(frame):
+        suspicions.append(
+            f"REPEATED ROWS: {said}; if they are copies, intervals are too narrow"
+        )
+    else:
+        notes.append(f"{said}; each counts like any other")
 
 
 def note_status(everything: pd.DataFrame, kept: pd.DataFrame, notes: list[str]) -> None:

@@ -125,6 +125,7 @@ class Fit:
 
     def value(self, name: str) -> float:
         """Give one parameter."""
+        self.formula.parameter(name)  # names what there is
         return self.values[name]
 
     @property

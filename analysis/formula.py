@@ -192,6 +192,10 @@ class Formula:
                 f"of its own: hold {other}, or take a law without the tie"
             )
 
+    def parameter(self, name: str) -> Parameter:
+        """Find a parameter by its name."""
+        return self._parameter(name, "give")
+
     def _parameter(self, name: str, verb: str) -> Parameter:
         for parameter in self.parameters:
             if parameter.name == name:

@@ -98,7 +98,7 @@ class HoldOut(Errors):
         inside = f"{100 * self.coverage:.0f} % within their 95 % intervals"
         inside = "" if math.isnan(self.coverage) else f"; {inside}"
         return (
-            f"{self.n} rows from {at} on, foretold by {self.fit.sample.n} rows below: "
+            f"{self.n} rows from {at} on, predicted from {self.fit.sample.n} below: "
             f"root mean square error {self.rmse:.2g} {unit}, on average "
             f"{abs(self.mean):.2g} {side} the law{inside}{seen}"
         )

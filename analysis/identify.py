@@ -8,14 +8,14 @@ and ties that the data reject.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scaling.analysis.fitting import Fit
-from scaling.analysis.profiles import missing_ends
+from scaling.analysis.profiles import Profile, missing_ends
 from scaling.analysis.rise import Rise
 from scaling.errors import ScalingError
 
@@ -35,12 +35,24 @@ BREAK = re.compile(r"\bbreak\b|\bbeyond\b")
 """Words in the meaning of a parameter that is a place within the data."""
 
 
-def identifiability(fit: Fit) -> tuple[str, ...]:
+def identifiability(
+    fit: Fit, endless: Mapping[str, Profile] | None = None
+) -> tuple[str, ...]:
     """List what the data do not determine; empty where nothing is amiss.
 
-    Each warning begins with the bad state in capitals.
+    Each warning begins with the bad state in capitals. `endless` is what `unbounded`
+    found, if it was called already.
     """
-    return (*_design(fit), *_fitted(fit))
+    endless = unbounded(fit) if endless is None else endless
+    return (*_design(fit), *_fitted(fit, endless))
+
+
+def unbounded(fit: Fit) -> dict[str, Profile]:
+    """Find the parameters that the data leave without an upper or a lower end."""
+    if Rise(fit).degrees < 1:
+        return {}
+    asked = _doubtful(fit) if fit.sample.n > ROWS else None
+    return missing_ends(fit, asked)
 
 
 def _design(fit: Fit) -> Iterator[str]:
@@ -50,8 +62,8 @@ def _design(fit: Fit) -> Iterator[str]:
     yield from _collinear(logs)
 
 
-def _fitted(fit: Fit) -> Iterator[str]:
-    yield from _unbounded(fit)
+def _fitted(fit: Fit, endless: Mapping[str, Profile]) -> Iterator[str]:
+    yield from _unbounded(fit, endless)
     yield from _negative(fit)
     yield from _break_outside(fit)
     yield from _ties(fit)
@@ -154,17 +166,20 @@ def _product(powers: dict[str, float]) -> str:
 # --- The fit ------------------------------------------------------------------------
 
 
-def _unbounded(fit: Fit) -> Iterator[str]:
-    if Rise(fit).degrees < 1:
+def _unbounded(fit: Fit, endless: Mapping[str, Profile]) -> Iterator[str]:
+    if fit.degrees < 1:
         yield (
             "NO ROW LEFT OVER: the law has as many parameters as there are rows, so "
             "that nothing says how sure they are: add runs"
         )
-        return
-    asked = _doubtful(fit) if fit.sample.n > ROWS else None
-    said = [profile.sentence() for profile in missing_ends(fit, asked).values()]
-    if said:
-        yield f"UNBOUNDED: {'. '.join(said)}. Add runs, or fix or tie a parameter"
+    elif Rise(fit).degrees < 1:
+        yield (
+            "ONE RUN: all rows are of one run and err together, so that nothing says "
+            "how sure the parameters are: add runs"
+        )
+    if endless:
+        said = ". ".join(profile.sentence() for profile in endless.values())
+        yield f"UNBOUNDED: {said}. Add runs, or fix or tie a parameter"
 
 
 def _doubtful(fit: Fit) -> list[str]:

@@ -260,9 +260,9 @@ def _reason(fit: Fit, draws: Array | None) -> str:
             "so that runs are what scatters"
         )
     else:
-        scatter = f"each of {runs} runs shows its own scatter, equal or not"
+        scatter = f"the scatter is that of {runs} runs, and may differ between them"
     if 1 < runs < FEW_RUNS:
         scatter += f"; FEW RUNS: {runs}, so that the width is itself uncertain"
     if draws is not None:
         return f"percentiles of {len(draws)} refits; {scatter}"
-    return f"Student's t, wider where few runs decide a number; {scatter}"
+    return f"Student's t, wider for what rests on few runs; {scatter}"

@@ -22,12 +22,16 @@ from scaling.analysis.prediction import (
     predict_budget,
     predict_run,
 )
+from scaling.analysis.records import NAMES
 from scaling.analysis.study import Study
 from scaling.analysis.verify_grid import counting_of, find_template, grid_for
 from scaling.errors import ScalingError
 from scaling.files import read_json
 from scaling.models.levels import DOWNSAMPLING
 from scaling.models.skeleton import FPS
+
+FAR = 2.0
+"""Factor off what is best from which a run that can be built is not near it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +45,9 @@ class Laws:
     fit: Fit | None = None
     """one law fitted to all rows,"""
     uncertain: Uncertainty | None = None
-    """with its uncertainty."""
+    """with its uncertainty,"""
+    warnings: tuple[str, ...] = ()
+    """and what speaks against it."""
 
     def budget(
         self,
@@ -57,7 +63,8 @@ class Laws:
         if self.study is not None:
             return predict_study(self.study, compute, level)
         fit, uncertain = self._fitted()
-        return predict_budget(fit, uncertain, compute, given=given, level=level)
+        found = predict_budget(fit, uncertain, compute, given=given, level=level)
+        return self._warned(found)
 
     def run(self, at: Mapping[str, float], level: float = LEVEL) -> Prediction:
         """Predict the loss of a given run."""
@@ -70,7 +77,12 @@ class Laws:
                 )
             return predict_study(self.study, at["C"], level)
         fit, uncertain = self._fitted()
-        return predict_run(fit, uncertain, at, level)
+        return self._warned(predict_run(fit, uncertain, at, level))
+
+    def _warned(self, found: Prediction) -> Prediction:
+        """Let a prediction say what speaks against the law that it is made by."""
+        said = dict.fromkeys((*self.warnings, *found.warnings))
+        return replace(found, warnings=tuple(said))
 
     def _fitted(self) -> tuple[Fit, Uncertainty]:
         assert self.fit is not None
@@ -93,6 +105,9 @@ class Laws:
         wanted = {n: e.value for n, e in prediction.quantities.items()}
         if not {"N", "N_nv"} & set(wanted):
             return replace(prediction, not_built="the law chooses no size")
+        if self.study and self.study.quantities["N_nv"].column != NAMES["N_nv"]:
+            label = self.study.quantities["N_nv"].label
+            return replace(prediction, not_built=f"its sizes are no counts: {label}")
         codebook = codebook or self.only_codebook()
         if codebook is None and not {"V", "N_v"} & set(wanted):
             return replace(
@@ -113,7 +128,14 @@ class Laws:
             codebook=codebook,
             tokens_per_step=self.fit.sample.tokens_per_step if self.fit else None,
         )
-        return replace(prediction, configuration=built)
+        off = {n: r for n, r in built.of_wanted.items() if not 1 / FAR < r < FAR}
+        warning = "; ".join(
+            f"{n} is {r:.2g} times what is best" for n, r in off.items()
+        )
+        said = (f"NOT NEAR: of the run that can be built {warning}",) if off else ()
+        return replace(
+            prediction, configuration=built, warnings=(*prediction.warnings, *said)
+        )
 
     def only_codebook(self) -> int | None:
         """Give the codebook of the rows, where they have one."""
@@ -206,4 +228,9 @@ def load_laws(path: str | Path) -> Laws:
     except ScalingError as error:
         raise ScalingError(f"{path}: {error}") from error
     fit = uncertain.fit
-    return Laws(sources=fit.sample.sources, fit=fit, uncertain=uncertain)
+    return Laws(
+        sources=fit.sample.sources,
+        fit=fit,
+        uncertain=uncertain,
+        warnings=tuple(fields.get("warnings", ())),
+    )

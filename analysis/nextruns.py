@@ -32,9 +32,9 @@ from scaling.analysis.nextruns_design import (
 from scaling.analysis.nextruns_region import STEP, Region, region
 from scaling.analysis.nextruns_score import PLAN, Score, scores
 from scaling.analysis.prediction import FAR, LEVEL
-from scaling.analysis.verify_grid import grid_for
+from scaling.analysis.verify_grid import HEAD, grid_for
 from scaling.errors import ScalingError
-from scaling.files import plain, write_text
+from scaling.files import plain, require_own, write_text
 
 Array = NDArray[np.float64]
 Shrink = Literal["loss", "size"]
@@ -267,6 +267,8 @@ def write_grids(
         each = path.with_name(f"{path.stem}{name}{path.suffix}")
         built[each] = _built({str(n): v for n, v in run.items()}, laws, codebook)
         texts[each] = grid_for(built[each], laws.template, each.stem)
+    for each in texts:
+        require_own(each, [], HEAD)
     for each, text in texts.items():
         write_text(each, text)
     return built

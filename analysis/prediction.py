@@ -46,7 +46,7 @@ class Estimate:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Prediction:
     """What a law says of a budget, or of one run."""
 
@@ -82,6 +82,11 @@ class Prediction:
     """Why there is none."""
     warnings: tuple[str, ...] = ()
     """What speaks against it, the bad state in capitals."""
+
+    def __repr__(self) -> str:
+        from scaling.analysis.render_fit import prediction_text  # knows this class
+
+        return prediction_text(self)
 
     def in_seconds(self, tokens_per_second: float) -> Prediction:
         """Give D in seconds of data."""

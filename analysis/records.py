@@ -109,7 +109,7 @@ def read(
         tables[name] = _name_runs(add_unique_tokens(whole, name, notes), name, notes)
     if columns and all(map(_is_store, named.values())):
         notes.append(UNUSED)
-    records = _joined(tables, notes)
+    records = _joined(tables, notes, suspicions)
     return replace(records, suspicions=tuple(suspicions), derived=tuple(derived))
 
 
@@ -302,7 +302,9 @@ def _name_runs(table: pd.DataFrame, source: str, notes: list[str]) -> pd.DataFra
 # --- All sources --------------------------------------------------------------------
 
 
-def _joined(tables: Mapping[str, pd.DataFrame], notes: list[str]) -> Records:
+def _joined(
+    tables: Mapping[str, pd.DataFrame], notes: list[str], suspicions: list[str]
+) -> Records:
     """Make one table of the sources, refusing values that no law can use."""
     loss = _common_loss(tables, notes)
     quantities = _quantities(tables, loss, notes)
@@ -312,7 +314,7 @@ def _joined(tables: Mapping[str, pd.DataFrame], notes: list[str]) -> Records:
     frame, dropped = drop_diverged(everything, loss)
     quantities = leave_out_broken(frame, quantities, notes)
     refuse_unusable(frame, [quantity.column for quantity in quantities.values()])
-    note_repeated(frame, quantities, notes)
+    note_repeated(frame, quantities, notes, suspicions)
     note_status(everything, frame, notes)
     return Records(
         frame=frame.reset_index(drop=True),

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+import numpy as np
+
 from scaling.analysis.card import Card, Determined
 from scaling.analysis.layout import section, table, wrap
 from scaling.analysis.pdg import plus_minus
@@ -18,8 +20,12 @@ from scaling.analysis.prediction import Estimate, Prediction
 from scaling.analysis.sample import CHOICES
 from scaling.analysis.selection import Selection
 
+WIDE = 0.4
+"""Standard error over value from which a scale parameter is known to a factor."""
+WIDE_REAL = 1.0
+"""Standard error over value from which one without an end is not determined."""
 UNKNOWN = 100
-"""Standard errors of so many times the value say that it is not determined."""
+"""A factor, or standard errors over the value, that say it is not determined."""
 HEAD = ("parameter", "value, ± standard error", "interval", "state", "unit")
 
 
@@ -66,22 +72,37 @@ def _parameters(card: Card) -> list[tuple[str, ...]]:
     percent = f"{100 * card.level:g} % interval"
     rows = [tuple(percent if cell == "interval" else cell for cell in HEAD)]
     for name, each in card.parameters.items():
-        rows.append((name, _value(each), _interval(each), each.state, each.unit))
+        value = _value(card, name, each)
+        rows.append((name, value, _interval(each), each.state, each.unit))
     return rows
 
 
-def _value(each: Determined) -> str:
-    if each.standard_error is None:
+def _value(card: Card, name: str, each: Determined) -> str:
+    error = each.standard_error
+    if error is None:
         return f"{each.value:.6g}"
-    if not each.standard_error < UNKNOWN * abs(each.value):
-        return f"{each.value:.2g}, NOT DETERMINED"
-    return plus_minus(each.value, each.standard_error)
+    if card.fit.formula.parameter(name).scale and error > WIDE * each.value:
+        with np.errstate(over="ignore"):
+            factor = float(np.exp(error / each.value))
+        if factor < UNKNOWN:
+            return f"{each.value:.3g}, to a factor of {factor:.3g}"
+    if not error < WIDE_REAL * abs(each.value) and (
+        each.low is None or each.high is None
+    ):
+        return f"{each.value:.3g}, NOT DETERMINED"
+    if not error < UNKNOWN * abs(each.value):
+        return f"{each.value:.3g}, NOT DETERMINED"
+    return plus_minus(each.value, error)
 
 
 def _interval(each: Determined) -> str:
-    if each.low is None or each.high is None:
+    if each.standard_error is None:
         return ""
-    return f"{each.low:.4g} to {each.high:.4g}"
+    if each.low is None and each.high is None:
+        return "no end"
+    low = "no end" if each.low is None else f"{each.low:.4g}"
+    high = "no end" if each.high is None else f"{each.high:.4g}"
+    return f"{low} to {high}"
 
 
 def _below(card: Card) -> Iterator[str]:
@@ -109,8 +130,8 @@ def exponent(each: Estimate) -> str:
 def _minimum(card: Card) -> Iterator[str]:
     found = card.fit.certificate
     yield (
-        f"{found.agree} of {found.polished} starts, the best of {found.starts}, agree "
-        "on it; "
+        f"{found.agree} of {found.polished} starts, chosen from {found.starts}, ended "
+        "at it; "
         + (
             "no other minimum was seen"
             if found.gap is None
@@ -183,8 +204,11 @@ def prediction_text(prediction: Prediction) -> str:
         (symbol, f"{loss.value:.5g}", f"{loss.low:.5g} to {loss.high:.5g}", ""),
     ]
     if math.isfinite(high - low):
-        rows.append((f"{symbol} of one run", "", f"{low:.5g} to {high:.5g}", ""))
+        ends = f"{low:.5g} to {high:.5g}"
+        rows.append((f"{symbol} of a new run", f"{loss.value:.5g}", ends, ""))
     lines = [*_prediction_head(prediction), "", *table(rows)]
+    if prediction.not_built and prediction.quantities:
+        lines += section("No run is built", [prediction.not_built])
     lines += [*_built(prediction), *section("Warnings", prediction.warnings)]
     return "\n".join(lines)
 

@@ -153,7 +153,22 @@ class Selection:
         if not others:
             return f"{best.name} is the only law that could be scored: {found}"
         less = 100 * (1 - rmse[least] / rmse[others[0]])
-        return f"{best.name} predicts best: {found}, {less:.0f} % less than {others[0]}"
+        best_of = (
+            f"{best.name} predicts best: {found}, {less:.0f} % less than {others[0]}"
+        )
+        return f"{best_of}{self._of_sizes()}"
+
+    def _of_sizes(self) -> str:
+        """Name the best of the laws that choose sizes, where the best does not."""
+        if "D" in self.best.formula.inputs:
+            return ""
+        for each in self.candidates:
+            if each.window and "D" in each.formula.inputs:
+                return (
+                    f"; it chooses no sizes: of the laws that do, {each.name} predicts "
+                    f"best, {each.window.rmse:.2g}"
+                )
+        return ""
 
     def to_frame(self) -> pd.DataFrame:
         """Give the comparison as a table, one row per law."""

@@ -24,6 +24,8 @@ from scaling.models.levels import LEVELS
 
 Grid = Mapping[str, Any]
 
+HEAD = "# Puts a prediction to the test"
+"""How every grid that is written here begins."""
 STORE_GRID = "grid.json"
 """File of a run store that keeps the grid it was launched with, under `grid`."""
 
@@ -221,7 +223,7 @@ def _head(configuration: Configuration, interval: str, *, is_default: bool) -> s
     c = configuration
     uncertainty = f" ({interval})" if interval else ""
     paragraphs = [
-        f"Puts a prediction to the test: {c.compute:.4g} FLOPs ({c.convention}) give "
+        f"{HEAD[2:]}: {c.compute:.4g} FLOPs ({c.convention}) give "
         f"a loss of {c.loss:.5g}{uncertainty}.",
         f"N = {c.total_params:,}, N_nv = {c.non_vocab_params:,}, V = "
         f"{c.codebook_size:,}, D = {c.tokens:,}, C = {c.flops:.6g} FLOPs.",

@@ -159,6 +159,14 @@ def law_options(command: Callable[..., Any]) -> Callable[..., Any]:
         bound: tuple[str, ...],
         **kwargs: Any,
     ) -> Any:
+        if delta is not None and objective in ("lsq", "lad"):
+            raise click.UsageError(
+                f"--delta has no effect on --objective {objective}: leave it out"
+            )
+        if quantile is not None and objective != "asymmetric":
+            raise click.UsageError(
+                "--quantile belongs to --objective asymmetric: give that as well"
+            )
         how = LawOptions(
             name=objective,
             delta=delta,

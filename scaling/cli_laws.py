@@ -16,6 +16,7 @@ from scaling.cli_common import (
     parse_columns,
     plain_errors,
 )
+from scaling.files import require_own
 
 if TYPE_CHECKING:
     from scaling.analysis.intervals import Method
@@ -102,9 +103,15 @@ def fit(
     """
     from scaling.analysis.records import read
 
+    if out:
+        require_own(out, sources, '"schema"')
     records = read(sources, parse_columns(columns))
     judged = {"method": method, "level": level, "draws": draws, "seed": seed}
     judged = {name: value for name, value in judged.items() if value is not None}
+    if draws is not None and method in (None, "wald"):
+        raise click.UsageError(
+            "--draws belongs to a bootstrap: name one with --interval as well"
+        )
     if approach:
         more = {"law": law, "holdout": holdout, **judged}
         _refuse_together("--approach", more, how)
@@ -123,8 +130,8 @@ def _refuse_together(what: str, given: Mapping[str, object], how: LawOptions) ->
     names += how.given
     if names:
         raise click.UsageError(
-            f"{', '.join(names)} would have no effect on {what}: "
-            "name a law with --law as well, or leave it out"
+            f"{', '.join(names)} would have no effect on {what}; they belong to a fit "
+            "of one law, --law NAME: leave them out, or fit that law by itself"
         )
 
 

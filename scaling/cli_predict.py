@@ -17,6 +17,7 @@ from scaling.cli_common import (
     plain_errors,
 )
 from scaling.errors import ScalingError
+from scaling.files import require_own
 from scaling.models.flops import CONVENTIONS
 
 # --- predict ---
@@ -98,7 +99,15 @@ def predict(
             "--codebook, --convention and --grid build the run that a budget chooses; "
             "expected --compute: give it, or leave them out"
         )
+    if tokens_per_second is not None and unit == "tokens":
+        raise click.UsageError(
+            "--tokens-per-second belongs to --unit seconds: give that as well"
+        )
     found = load_laws(laws)
+    if grid:
+        from scaling.analysis.verify_grid import HEAD
+
+        require_own(grid, [laws], HEAD)
     if compute is None:
         prediction = found.run(given, level)
     else:

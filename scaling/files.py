@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,28 @@ def write_json(path: Path, content: Mapping[str, Any], indent: int = 2) -> None:
     """Replace a JSON file whole; NaN and infinity are refused."""
     text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
+
+
+def require_own(path: Path, sources: Iterable[str | Path], mark: str) -> None:
+    """Refuse to write over a source, or over a file that no such command wrote.
+
+    `mark` is what stands near the beginning of the files that it does write.
+    """
+    if not path.exists():
+        return
+    if path.is_dir() or any(
+        Path(source).exists() and path.samefile(source) for source in sources
+    ):
+        raise ScalingError(
+            f"{path} is a folder or one of the sources; expected the name of a new "
+            "file: choose another"
+        )
+    with path.open(encoding="utf-8", errors="replace") as file:
+        if mark not in file.read(2000):
+            raise ScalingError(
+                f"{path} exists and was not written by this command; it is left as it "
+                "is: choose another name, or remove it"
+            )
 
 
 def digest(path: Path) -> str:

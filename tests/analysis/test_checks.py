@@ -15,7 +15,8 @@ def frame(**columns):
 
 
 def repeats(sources):
-    return [note for note in read(sources).notes if note.startswith("rows that repeat")]
+    found = read(sources)
+    return [n for n in (*found.notes, *found.suspicions) if "equal another" in n]
 
 
 # --- Empty cells --------------------------------------------------------------------
@@ -82,8 +83,8 @@ def test_rows_that_repeat_another_are_kept_and_named():
     records = read(table)
     assert len(records.frame) == 7
     assert repeats(table) == [
-        "rows that repeat another exactly, each counted like any other: 4 "
-        "(row 4 = row 1, row 5 = row 2, row 6 = row 3, ...)"
+        "REPEATED ROWS: 4 rows equal another exactly (row 4 = row 1, row 5 = row 2, "
+        "row 6 = row 3, ...); if they are copies, intervals are too narrow"
     ]
 
 
@@ -97,7 +98,14 @@ def test_rows_that_differ_in_a_quantity_or_in_run_repeat_nothing():
 
 def test_a_row_of_another_source_is_named_with_it():
     (note,) = repeats([frame(), frame(loss=[9.0, 2.0, 8.0])])
-    assert note.endswith("1 (row 2 of table 2 = row 2 of table 1)")
+    assert "1 rows equal another exactly (row 2 of table 2 = row 2 of table 1)" in note
+
+
+def test_a_few_repeated_rows_are_only_noted():
+    table = pd.concat([frame(loss=[3.0 + k, 2.0 + k, 1.0 + k]) for k in range(9)])
+    found = read(pd.concat([table, table.head(1)]))
+    assert not found.suspicions
+    assert any("equal another exactly" in note for note in found.notes)
 
 
 def test_without_repeats_nothing_is_said(table):

@@ -208,7 +208,9 @@ def test_intervals_hold_most_rows_of_the_true_law() -> None:
 def test_a_held_out_error_can_be_read_and_written() -> None:
     found = hold_out(fit_law(power_runs(), "power", objective=LSQ), 0.25)
     assert found is not None
-    assert found.sentence().startswith("10 rows from 1.19e+20 FLOPs on, foretold by 30")
+    assert found.sentence().startswith(
+        "10 rows from 1.19e+20 FLOPs on, predicted from 30"
+    )
     assert json.loads(json.dumps(found.to_dict()))["rmse"] == found.rmse
     assert set(found.to_dict()) >= {"start", "n", "rmse", "mean", "seen", "coverage"}
 

@@ -255,7 +255,7 @@ def test_a_run_that_alone_decides_takes_the_scatter_of_the_others() -> None:
 
 
 def test_reasons_name_the_design() -> None:
-    assert "each of 20 runs" in uncertainty(fitted(isoflop())).reason
+    assert "that of 20 runs" in uncertainty(fitted(isoflop())).reason
     many = uncertainty(fitted(isoflop(rows_per_run=5)))
     assert "100 rows belong to 20 runs" in many.reason
     assert many.degrees == 15
