@@ -26,8 +26,10 @@ Array = NDArray[np.float64]
 PER_PARAMETER = 6.0
 """Training FLOPs per token and parameter, where the rows do not tell: C = 6 N D."""
 GOLDEN = (math.sqrt(5) - 1) / 2
-NARROWINGS = 26
-"""Golden sections of what a coarse look leaves: to 4e-6 of its width."""
+LOOKS = 41
+"""Places at which a coarse look is taken between the ends."""
+NARROWINGS = 16
+"""Golden sections of what the look leaves: to where a parabola takes over."""
 REACH = 30.0
 """How far beyond the sizes of the rows an optimum is looked for, in powers of e."""
 EDGE = 8.0
@@ -245,7 +247,7 @@ def _lowest(
     A coarse look finds the basin; golden sections narrow it down, all in step;
     parabolas wide enough to stand out from rounding take the last way.
     """
-    look = np.linspace(*ends, 61)
+    look = np.linspace(*ends, LOOKS)
     seen = np.column_stack([function(np.full(batch, at)) for at in look])
     k = np.nanargmin(np.where(np.isfinite(seen), seen, np.inf), axis=1)
     low, high = look[np.maximum(k - 1, 0)], look[np.minimum(k + 1, len(look) - 1)]

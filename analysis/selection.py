@@ -9,7 +9,7 @@ rows and the same cuts.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -193,6 +193,7 @@ def compare_laws(
     laws: Sequence[str | Formula] | None = None,
     objective: Objective | None = None,
     rows: Choice | None = None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Selection:
     """Compare laws on the same rows, cuts and objective.
 
@@ -207,6 +208,8 @@ def compare_laws(
     rows : {"all", "best", "last", "frontier"}, optional
         Which evaluations of a run count, for all laws alike. By default all of them;
         the envelope of the runs if every law is of compute alone.
+    report : callable, optional
+        Is told of each law before it is fitted.
 
     Raises
     ------
@@ -226,7 +229,10 @@ def compare_laws(
     taken = sample(records, _all_inputs(usable), rows)
     if objective is None:
         objective = Objective.suited(taken.loss)
-    tried = [_try(law, taken, objective) for law in usable]
+    tried = []
+    for k, law in enumerate(usable, 1):
+        report(f"law {k} of {len(usable)}: {law.name}")
+        tried.append(_try(law, taken, objective))
     if laws is not None:
         lacking = [law for law in named if reasons[law.name]]
         tried += [Candidate(formula=law, reason=reasons[law.name]) for law in lacking]

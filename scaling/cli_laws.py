@@ -187,7 +187,12 @@ def _select(records: Records, how: LawOptions) -> Selection:
             "--fix, --tie and --bound name the parameters of one law; name that law "
             "instead of auto, or leave them out"
         )
-    return compare_laws(records, objective=how.objective(records), rows=how.rows)
+    return compare_laws(
+        records,
+        objective=how.objective(records),
+        rows=how.rows,
+        report=lambda said: click.echo(said, err=True),
+    )
 
 
 def _fit_approaches(records: Records, out: Path | None, as_json: bool) -> None:

@@ -108,6 +108,29 @@ def test_files_that_are_no_card_are_refused(good, change, message):
         load(good.to_dict() | change)
 
 
+def test_rows_held_out_that_are_missed_reach_the_verdict(law_fit, good):
+    missed = replace(good.holdout, coverage=0.3)
+    found = replace(good, holdout=missed)
+    assert found.status == "doubtful"
+    assert "HELD-OUT ROWS MISSED: 30 % lie within" in found.message
+
+
+def test_a_delta_that_decides_reaches_the_verdict(good):
+    assert not any("DELTA" in text for text in good.warnings)
+    swept = good.sweep.assign(alpha=np.linspace(0.2, 0.5, len(good.sweep)))
+    (found,) = replace(good, sweep=swept).warnings
+    assert found.startswith("DELTA DECIDES: alpha goes from 0.2 to 0.5 with delta, ")
+
+
+def test_an_end_that_the_data_do_not_give_is_null(isoflops):
+    two = isoflops[isoflops["flops"].isin([1e18, 1e22])].iloc[::2]
+    made = card(fit_law(read(two), "skaling"))
+    assert made.endless
+    for name, profile in made.endless.items():
+        low, high = made.parameters[name].low, made.parameters[name].high
+        assert (low is None, high is None) == (profile.low_open, profile.high_open)
+
+
 HOSTILE = (
     "0*log10.__globals__['__builtins__']['open']('{path}', 'w').write('x')",
     "0*__import__('os').system('touch {path}')",

@@ -219,6 +219,11 @@ def test_a_mistake_is_one_plain_line(
         ("--law", "chinchilla", "--bound", "alpha=a:b"),
         ("--law", "chinchilla", "--objective", "l2"),
         ("--approach", "all", "--law", "log"),
+        ("--law", "log", "--objective", "lsq", "--delta", "0.1"),
+        ("--law", "log", "--quantile", "0.2"),
+        ("--law", "log", "--draws", "500"),
+        ("--law", "auto", "--fix", "E=1.7"),
+        ("--seed", "3"),
     ],
 )
 def test_a_mistake_in_the_command_is_exit_code_2(
@@ -266,3 +271,22 @@ def test_a_bootstrap_of_one_run_is_refused(
     assert done.returncode == 1
     assert "run" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_nothing_is_written_over_that_is_not_its_own(
+    tmp_path: Path, losses: Path, laws: Path, scaling: CommandLine
+) -> None:
+    table = tmp_path / "table.csv"
+    table.write_bytes(losses.read_bytes())
+    words = ("--columns", COLUMNS, "--law", "power-floor", "--rows", "all")
+    for out in (table, tmp_path):
+        done = scaling.run("fit", table, *words, "--out", out)
+        assert done.returncode == 1
+        assert "choose another" in done.stderr
+    done = scaling.run("predict", laws, "--compute", "1e18", "--grid", table)
+    assert done.returncode == 1
+    assert "was not written by this command" in done.stderr
+    assert table.read_bytes() == losses.read_bytes()
+    again = tmp_path / "laws.json"
+    for _ in range(2):  # its own file may be written anew
+        assert scaling.run("fit", table, *words, "--out", again).returncode == 0
