@@ -1,14 +1,30 @@
-"""Analysis: from a table of losses to laws and figures; needs no torch.
+"""Analysis: from a table of losses to laws, predictions and figures; needs no torch.
 
 A number goes one way, and the modules are best read along it::
 
-    records     files -> checked rows          (reading: one file; table: what a row is;
-                                               accounting: C = 6 N D; checks: values)
-    envelope    rows -> the points of the laws
-    laws        points -> law, with its errors
-    study       rows -> all laws, hold-out, laws.json
-    render      study -> text                  (pdg: value and error rounded)
-    figures     study -> tables and files      (drawing, axes: how they look)
+    records       files -> checked rows       (reading, checks, accounting, table)
+    envelope      rows -> the points of the laws of compute
+    laws          points -> a line in log compute, with its errors
+    study         rows -> all laws of the envelope, hold-out     (render: as text)
+    figures       study -> tables and files   (drawing, axes: how they look)
 
-`reference` holds ScaMo's published points, which go the same way.
+and for one law fitted to all rows::
+
+    expression    text -> formula -> a law as functions of arrays     (catalogue: laws)
+    sample        records -> the rows that count
+    objective     residuals -> what is minimised
+    starts        rows -> where to begin
+    solver        starts -> minima, many at once
+    fitting       law, rows, objective -> a fit with its certificate
+    sandwich      fit -> scatter by runs -> intervals      (bootstrap, scatter)
+    profiles      fit -> what the data leave open -> identify, sensitivity    (rise)
+    holdout       fit -> error on dearer runs -> selection
+    allocation    fit, budget -> best sizes -> prediction -> buildable -> verify_grid
+    nextruns      fit, budget -> what to train next
+    arms          two sets of rows -> a multiplier
+    card          fit -> all that it should be judged by   (render_fit: as text)
+    laws_file     a file of laws -> predictions            (lines: of the envelope)
+
+`isoflop` (minimum, parabola), `isoloss` and `vocabulary` answer without one law for all
+rows; `approaches` sets them beside it. `reference` holds ScaMo's published points.
 """

@@ -89,7 +89,8 @@ class Certificate:
         if not self.condition < FLAT:
             found.append(
                 f"FLAT DIRECTION: condition number {self.condition:.1e}; the rows do "
-                "not determine all parameters"
+                "not determine all parameters; a larger delta, or least squares, makes "
+                "more of them"
             )
         return tuple(found)
 

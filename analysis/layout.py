@@ -11,6 +11,15 @@ WIDTH = 100
 GLUED = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 
 
+def count(n: int, word: str) -> str:
+    """Write a number of things.
+
+    >>> count(1, "row"), count(2, "row")
+    ('1 row', '2 rows')
+    """
+    return f"{n} {word}{'s' * (n != 1)}"
+
+
 def section(title: str, items: Iterable[str]) -> Iterator[str]:
     """Write a list under a title, or nothing where there is none."""
     listed = list(items)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from scaling.analysis.card import Card, Determined
-from scaling.analysis.layout import section, table, wrap
+from scaling.analysis.layout import count, section, table, wrap
 from scaling.analysis.pdg import plus_minus
 from scaling.analysis.prediction import Estimate, Prediction
 from scaling.analysis.sample import CHOICES
@@ -58,14 +58,14 @@ def _heading(card: Card) -> Iterator[str]:
     yield f"  {sample.loss_symbol} = {fit.formula.written()}"
     hashed = f"; data {sample.data_hash}" if sample.data_hash else ""
     yield from wrap(
-        f"{sample.n} rows of {sample.clusters} runs, {CHOICES[sample.rows]}{hashed}"
+        f"{count(sample.n, 'row')} of {count(sample.clusters, 'run')}, "
+        f"{CHOICES[sample.rows]}{hashed}"
     )
     yield f"{fit.objective}: {fit.objective_value:.8g}, the sum over rows"
     if card.status == "good":
         yield "nothing speaks against this fit"
     else:
-        count = len(card.warnings)
-        yield f"DOUBTFUL: {count} warning{'s' * (count != 1)} below"
+        yield f"DOUBTFUL: {count(len(card.warnings), 'warning')} below"
 
 
 def _parameters(card: Card) -> list[tuple[str, ...]]:
@@ -166,7 +166,8 @@ def html(card: Card) -> str:
         f"<div><p><b>{escape(fit.formula.name)}</b>: "
         f"{escape(fit.sample.loss_symbol)} = {escape(fit.formula.written())}<br>"
         f"{escape(str(fit.objective))}: {fit.objective_value:.8g}; "
-        f"{fit.sample.n} rows of {fit.sample.clusters} runs<br>{escape(state)}</p>"
+        f"{count(fit.sample.n, 'row')} of {count(fit.sample.clusters, 'run')}<br>"
+        f"{escape(state)}</p>"
         f"{_html_table(rows)}</div>"
     )
 

@@ -138,9 +138,10 @@ def plan_table(plan: Plan, seconds: Mapping[str, float], slots: int) -> str:
         lines.append(f"{job.folder:<{width}}  {numbers}  {state}")
     done = len(plan.jobs) - len(seconds)
     left = duration(makespan(plan.jobs, seconds, slots))
+    several = "s" * (len(runs) != 1)
     lines.append(
-        f"{len(runs)} runs and {len(plan.jobs) - len(runs)} jobs before them (corpus, "
-        f"tokenizers), {sum(job.flops for job in runs):.2e} FLOPs; "
+        f"{len(runs)} run{several} and {len(plan.jobs) - len(runs)} jobs before them "
+        f"(corpus, tokenizers), {sum(job.flops for job in runs):.2e} FLOPs; "
         f"{done} of {len(plan.jobs)} jobs done; about {left} to go, {slots} at a time"
     )
     return "\n".join(lines)

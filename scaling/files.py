@@ -33,6 +33,10 @@ def write_aside(path: Path, write: Callable[[Path], object]) -> None:
         with aside.open("rb") as file:
             os.fsync(file.fileno())
         aside.replace(path)
+    except OSError as error:  # which names the file aside, that nobody asked for
+        if error.errno is None:
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
         aside.unlink(missing_ok=True)
 
