@@ -51,3 +51,26 @@ def test_the_grid_page_s_example_is_a_grid(tmp_path: Path) -> None:
     assert example is not None
     (tmp_path / "mine.yaml").write_text(example.group(1))
     assert load_grid(tmp_path / "mine.yaml").study == "mine"
+
+
+def test_the_law_of_one_s_own_is_a_law() -> None:
+    """The docs promise fewer than 20 lines, and that it works as it stands."""
+    import numpy as np
+    import pandas as pd
+
+    from scaling import fit_law
+    from scaling.analysis.formula import Formula
+
+    text = (ROOT / "docs" / "fit.md").read_text()
+    example = re.search(r"```python\n(# my_law.py.*?)```", text, re.DOTALL)
+    assert example is not None
+    assert len(example.group(1).strip().splitlines()) < 20
+    names: dict[str, Formula] = {}
+    exec(example.group(1), names)
+    N, D, U = np.meshgrid([1e7, 1e8, 1e9], [1e9, 4e9, 2e10], [1e9, 5e9])
+    table = pd.DataFrame({"N": N.ravel(), "D": D.ravel(), "U": U.ravel()})
+    table["L"] = 1.7 + 400 / table["N"] ** 0.35 + 2000 / table["D"] ** 0.37
+    table["L"] += 0.01 * table["D"] / table["U"]
+    found = fit_law(table, names["LAW"])
+    assert found.value("K") == pytest.approx(0.01, rel=1e-4)
+    assert found.value("alpha") == pytest.approx(0.35, rel=1e-4)
