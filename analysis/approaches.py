@@ -34,7 +34,7 @@ from scaling.analysis.parabola import bias
 from scaling.analysis.prediction import LEVEL, Estimate, predict_budget
 from scaling.analysis.table import Records
 from scaling.errors import ScalingError
-from scaling.files import plain
+from scaling.files import jsonable
 
 SCHEMA = 1
 SIZES = ("N", "N_nv")
@@ -87,7 +87,7 @@ class Approaches:
             "sources": list(self.sources),
             "data_hash": self.data_hash,
             "compute": self.compute,
-            "approaches": [plain(asdict(answer)) for answer in self.answers],
+            "approaches": [jsonable(asdict(answer)) for answer in self.answers],
             "notes": list(self.notes),
         }
 

@@ -36,7 +36,7 @@ from scaling.analysis.objective import Objective
 from scaling.analysis.sample import LOSS, Choice, Sample, sample
 from scaling.analysis.table import Records
 from scaling.errors import ScalingError
-from scaling.files import plain
+from scaling.files import jsonable
 
 Array = NDArray[np.float64]
 Runs = Records | pd.DataFrame
@@ -159,7 +159,7 @@ class Arms:
             "sentence": self.sentence(level),
             "warnings": list(self.warnings),
         }
-        return dict(plain(found))
+        return dict(jsonable(found))
 
     def __repr__(self) -> str:
         return self.sentence()

@@ -30,7 +30,7 @@ from scaling.analysis.sample import CHOICES, Sample
 from scaling.analysis.selection import Criteria, HoldOut, criteria, hold_out
 from scaling.analysis.sensitivity import delta_sentence, delta_sweep, influential_run
 from scaling.errors import ScalingError
-from scaling.files import plain, write_json
+from scaling.files import jsonable, write_json
 
 SCHEMA = 1
 KIND = "fit"
@@ -227,7 +227,7 @@ class Card:
             "theta": dict(zip(fit.formula.compiled.names, fit.theta, strict=True)),
             "table": {name: list(column) for name, column in sample.table.items()},
         }
-        return dict(plain(found))
+        return dict(jsonable(found))
 
     def save(self, path: str | Path) -> None:
         """Write the card as JSON; a file already there survives any failure."""

@@ -34,7 +34,7 @@ from scaling.analysis.nextruns_score import PLAN, Score, scores
 from scaling.analysis.prediction import FAR, LEVEL
 from scaling.analysis.verify_grid import HEAD, grid_for
 from scaling.errors import ScalingError
-from scaling.files import plain, require_own, write_text
+from scaling.files import jsonable, require_own, write_text
 
 Array = NDArray[np.float64]
 Shrink = Literal["loss", "size"]
@@ -88,7 +88,7 @@ class RunPlan:
         fields = {name: getattr(self, name) for name in self.__slots__}
         fields["runs"] = self.runs.to_dict("records")
         fields["scores"] = [asdict(score) for score in self.scores]
-        return dict(plain(fields | {"compute": self.compute, "level": LEVEL}))
+        return dict(jsonable(fields | {"compute": self.compute, "level": LEVEL}))
 
     def __repr__(self) -> str:
         return "\n".join(_lines(self))

@@ -19,7 +19,7 @@ from scaling.analysis.buildable import Configuration
 from scaling.analysis.fitting import Fit
 from scaling.analysis.intervals import Uncertainty
 from scaling.errors import ScalingError
-from scaling.files import plain
+from scaling.files import jsonable
 
 Array = NDArray[np.float64]
 
@@ -107,7 +107,7 @@ class Prediction:
         built = self.configuration
         kind = {"schema": 1, "kind": "prediction"}
         fields["configuration"] = built and built.to_dict()
-        return dict(plain(kind | fields))
+        return dict(jsonable(kind | fields))
 
 
 def predict_budget(

@@ -28,7 +28,7 @@ from scaling.analysis.objective import Objective
 from scaling.analysis.sample import CHOICES, Choice, Sample, sample
 from scaling.analysis.table import Records
 from scaling.errors import ScalingError
-from scaling.files import plain
+from scaling.files import jsonable
 
 __all__ = [
     "Candidate",
@@ -182,7 +182,7 @@ class Selection:
             "rows": self.rows,
             "laws": self.to_frame().to_dict(orient="records"),
         }
-        return dict(plain(found))
+        return dict(jsonable(found))
 
     def __repr__(self) -> str:
         return f"{self.rows}\n{self.to_frame().to_string(index=False)}"

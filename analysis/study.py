@@ -29,7 +29,7 @@ from scaling.analysis.laws import fit as fit_law
 from scaling.analysis.table import PublishedLaw, Quantity, Records
 from scaling.analysis.vocabulary import line
 from scaling.errors import ScalingError
-from scaling.files import plain, write_json
+from scaling.files import jsonable, write_json
 
 SCHEMA = 1
 KIND = "study"
@@ -174,7 +174,7 @@ class Study:
         }
 
     def _law_to_dict(self, law: Law) -> dict[str, Any]:
-        ends = [plain(end) for end in self.compute_range(law.name)]
+        ends = [jsonable(end) for end in self.compute_range(law.name)]
         return {**law.to_dict(), "compute_range": ends}
 
     @classmethod
@@ -423,7 +423,7 @@ def _to_holdout(fields: Mapping[str, Any] | None) -> Holdout | None:
 
 def _to_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     rows = table.to_dict(orient="records")
-    return [{str(key): plain(value) for key, value in row.items()} for row in rows]
+    return [{str(key): jsonable(value) for key, value in row.items()} for row in rows]
 
 
 def _to_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -97,19 +97,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def plain(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """Give a value as JSON holds it.
 
     Tuples become lists, numbers of numpy Python's, whole floats integers, and what is
     not finite null.
 
-    >>> plain({"a": (1.0, float("nan"), "x")})
+    >>> jsonable({"a": (1.0, float("nan"), "x")})
     {'a': [1, None, 'x']}
     """
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [jsonable(item) for item in value]
     if hasattr(value, "item"):  # a number of numpy, which need not be imported for this
         value = value.item()
     if isinstance(value, float):
