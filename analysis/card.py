@@ -25,7 +25,7 @@ from scaling.analysis.identify import identifiability, unbounded
 from scaling.analysis.intervals import Method, Uncertainty, uncertainty
 from scaling.analysis.objective import Objective
 from scaling.analysis.prediction import Estimate, predict_budget
-from scaling.analysis.profiles import Profile
+from scaling.analysis.profiles import Profile, profile_all
 from scaling.analysis.sample import CHOICES, Sample
 from scaling.analysis.selection import Criteria, HoldOut, criteria, hold_out
 from scaling.analysis.sensitivity import delta_sentence, delta_sweep, influential_run
@@ -84,6 +84,8 @@ class Card:
     """What the rows do not determine."""
     endless: Mapping[str, Profile] = field(default_factory=dict)
     """Profiles of the parameters that the rows leave without an end."""
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    """Profiles that the parameters' intervals are read from, if asked for."""
     frontier: Mapping[str, Estimate] = field(default_factory=dict)
     """Exponents in compute of the best sizes and data, about the largest compute."""
 
@@ -96,6 +98,8 @@ class Card:
             name = parameter.name
             free = name in ends
             low, high = ends.get(name, (None, None))
+            if free and name in self.profiles:
+                low, high = self.profiles[name].low, self.profiles[name].high
             if free and name in self.endless:
                 low = None if self.endless[name].low_open else low
                 high = None if self.endless[name].high_open else high
@@ -187,6 +191,7 @@ class Card:
             "intervals": {
                 "level": self.level,
                 "method": self.uncertainty.method,
+                "parameters": "profile" if self.profiles else self.uncertainty.method,
                 "reason": self.uncertainty.reason,
                 "seed": self.uncertainty.seed,
                 "draws": _length(self.uncertainty.draws),
@@ -252,6 +257,7 @@ def card(
     draws: int = 1000,
     seed: int = 0,
     holdout: float | None = None,
+    profiled: bool = False,
 ) -> Card:
     """Judge a fit.
 
@@ -268,6 +274,8 @@ def card(
     holdout : float, optional
         Rows to foretell by a second fit that does not see them: above 1 those from
         this compute (FLOPs) on, below 1 this share of the rows, of highest compute.
+    profiled : bool
+        Whether the parameters' intervals are those of profile likelihoods.
 
     Raises
     ------
@@ -286,6 +294,7 @@ def card(
         influential=influential_run(fit, seed),
         identifiability=identifiability(fit, endless),
         endless=endless,
+        profiles=profile_all(fit, level=level) if profiled else {},
         frontier=_frontier(fit, uncertain, level),
     )
 

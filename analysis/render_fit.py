@@ -107,7 +107,11 @@ def _interval(each: Determined) -> str:
 
 def _below(card: Card) -> Iterator[str]:
     made = card.uncertainty
-    yield from wrap(f"Intervals: {made.method}; {made.reason}", indent=2)
+    if card.profiles:
+        how = next(iter(card.profiles.values())).method
+        yield from wrap(f"Intervals of the parameters: {how}", indent=2)
+    others = " of all else" if card.profiles else ""
+    yield from wrap(f"Intervals{others}: {made.method}; {made.reason}", indent=2)
     if card.frontier:
         grows = ", ".join(
             f"{name}* ~ C^({exponent(each)})" for name, each in card.frontier.items()

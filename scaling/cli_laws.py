@@ -19,7 +19,6 @@ from scaling.cli_common import (
 from scaling.files import require_own
 
 if TYPE_CHECKING:
-    from scaling.analysis.intervals import Method
     from scaling.analysis.selection import Selection
     from scaling.analysis.study import Study
     from scaling.analysis.table import Records
@@ -47,8 +46,9 @@ if TYPE_CHECKING:
 @click.option(
     "--interval",
     "method",
-    type=click.Choice(["wald", "pairs", "residual", "wild"]),
-    help="How intervals are made.  [default: as the design asks; it is said]",
+    type=click.Choice(["wald", "pairs", "residual", "wild", "profile"]),
+    help="How intervals are made: by Student's t, a bootstrap of runs, or for the "
+    "parameters a profile likelihood.  [default: wald]",
 )
 @click.option("--level", type=float, help="Coverage of intervals.  [default: 0.95]")
 @click.option(
@@ -78,7 +78,7 @@ def fit(
     law: str | None,
     approach: str | None,
     how: LawOptions,
-    method: Method | None,
+    method: str | None,
     level: float | None,
     draws: int | None,
     seed: int | None,
@@ -106,9 +106,16 @@ def fit(
     if out:
         require_own(out, sources, '"schema"')
     records = read(sources, parse_columns(columns))
-    judged = {"method": method, "level": level, "draws": draws, "seed": seed}
+    judged: dict[str, Any] = {
+        "method": method,
+        "level": level,
+        "draws": draws,
+        "seed": seed,
+    }
+    if method == "profile":
+        judged |= {"method": None, "profiled": True}
     judged = {name: value for name, value in judged.items() if value is not None}
-    if draws is not None and method in (None, "wald"):
+    if draws is not None and method in (None, "wald", "profile"):
         raise click.UsageError(
             "--draws belongs to a bootstrap: name one with --interval as well"
         )
@@ -125,7 +132,8 @@ def fit(
 
 def _refuse_together(what: str, given: Mapping[str, object], how: LawOptions) -> None:
     """Refuse options that only a fit of one law would heed."""
-    given = {"interval" if k == "method" else k: v for k, v in given.items()}
+    options = {"method": "interval", "profiled": "interval"}
+    given = {options.get(k, k): v for k, v in given.items()}
     names = [f"--{name}" for name, value in given.items() if value is not None]
     names += how.given
     if names:

@@ -122,6 +122,19 @@ def test_a_delta_that_decides_reaches_the_verdict(good):
     assert found.startswith("DELTA DECIDES: alpha goes from 0.2 to 0.5 with delta, ")
 
 
+def test_intervals_may_be_those_of_profiles(law_fit, good):
+    made = card(law_fit, profiled=True)
+    for name, each in made.parameters.items():
+        assert (each.low, each.high) == (
+            made.profiles[name].low,
+            made.profiles[name].high,
+        )
+        assert each.low < each.value < each.high
+        assert each.low == pytest.approx(good.parameters[name].low, rel=0.2)
+    assert made.to_dict()["intervals"]["parameters"] == "profile"
+    assert "Intervals of the parameters: " in repr(made)
+
+
 def test_an_end_that_the_data_do_not_give_is_null(isoflops):
     two = isoflops[isoflops["flops"].isin([1e18, 1e22])].iloc[::2]
     made = card(fit_law(read(two), "skaling"))

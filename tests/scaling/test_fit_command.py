@@ -106,6 +106,13 @@ def test_a_law_of_one_s_own_from_a_file(
     assert (card["law"], card["formula"]) == ("mine", "E + A / N^alpha")
 
 
+def test_every_law_is_named_in_the_help(scaling: CommandLine) -> None:
+    from scaling.analysis.catalogue import LAWS
+
+    page = "".join(scaling.run("fit", "--help").stdout.split())
+    assert all(name in page for name in LAWS)
+
+
 def test_a_budget_is_divided(laws: Path, scaling: CommandLine) -> None:
     done = scaling.run("predict", laws, "--compute", "1e21", "--json")
     assert done.returncode == 0, done.stderr
