@@ -259,8 +259,10 @@ def fit_law(
     return fit_sample(formula, taken, objective)
 
 
-def fit_sample(formula: Formula, taken: Sample, objective: Objective) -> Fit:
-    """Fit a law to rows that are ready."""
+def fit_sample(
+    formula: Formula, taken: Sample, objective: Objective, *, patient: bool = True
+) -> Fit:
+    """Fit a law to rows that are ready; patience follows valleys far along."""
     require(formula, taken, objective)
     if (taken.loss <= 0).any():
         formula = _below_zero(formula)
@@ -280,7 +282,7 @@ def fit_sample(formula: Formula, taken: Sample, objective: Objective) -> Fit:
     else:
         whole_minima = polished
     best = int(np.argmin(whole_minima.value))
-    if not whole_minima.converged[best]:
+    if patient and not whole_minima.converged[best]:
         # A valley without end is followed until its end is out of reach.
         further = solver.minimise(
             whole, whole_minima.theta[[best]], near=True, steps=PATIENCE

@@ -175,7 +175,7 @@ def expanding(taken: Sample, formula: Formula, objective: Objective) -> Expandin
         lower = taken.take(below)
         if not _enough(lower, formula):
             continue
-        theta = fit_sample(formula, lower, objective).theta
+        theta = fit_sample(formula, lower, objective, patient=False).theta
         errors = _errors(formula, taken.take(above), objective, theta)
         folds.append(Fold(**asdict(errors), start=start, trained=lower.n))
     if not folds:

@@ -259,13 +259,15 @@ def _step(
     here, g, H, M = theta[going], at.gradient[going], at.hessian[going], at.chord[going]
     moves = _inside(problem, here, g)
     step, edm = _solve(g, H, M, mu[going], moves)
-    ends = np.clip(here + step, problem.lower, problem.upper) - here
-    crosses = moves & (ends != step)
+    there = here + step
+    outside = (there < problem.lower) | (there > problem.upper)
+    crosses = moves & outside
     if crosses.any():
+        ends = np.clip(there, problem.lower, problem.upper) - here
         to_bound = np.where(crosses, ends, 0)
         pushed = g + np.einsum("bjk,bk->bj", H, to_bound)
         others, _ = _solve(pushed, H, M, mu[going], moves & ~crosses)
-        step = np.where(crosses.any(axis=1)[:, None], to_bound + others, step)
+        step = np.where(crosses.any(axis=1, keepdims=True), to_bound + others, step)
     return step, edm
 
 

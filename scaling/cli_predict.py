@@ -113,6 +113,8 @@ def predict(
     else:
         prediction = found.budget(compute, given, level)
         prediction = found.built(prediction, codebook, convention)
+    if unit == "seconds":
+        prediction = prediction.in_seconds(found.tokens_per_second(tokens_per_second))
     if grid and prediction.configuration is None:
         raise ScalingError(
             f"{grid} is not written: {prediction.not_built or 'no run is chosen'}"
@@ -121,8 +123,6 @@ def predict(
         from scaling.files import write_text
 
         write_text(grid, found.grid(prediction))
-    if unit == "seconds":
-        prediction = prediction.in_seconds(found.tokens_per_second(tokens_per_second))
     if as_json:
         click.echo(json.dumps(prediction.to_dict(), allow_nan=False))
         return
