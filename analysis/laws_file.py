@@ -23,6 +23,7 @@ from scaling.analysis.prediction import (
     predict_run,
 )
 from scaling.analysis.records import NAMES
+from scaling.analysis.study import KIND as STUDY
 from scaling.analysis.study import Study
 from scaling.analysis.verify_grid import counting_of, find_template, grid_for
 from scaling.errors import ScalingError
@@ -220,10 +221,10 @@ def load_laws(path: str | Path) -> Laws:
             f"{path} holds no laws: {error}; expected the JSON that `scaling fit "
             "--out` writes: fit the records again"
         ) from error
-    if fields.get("kind", "study") == "study":
-        study = Study.load(path)
-        return Laws(sources=study.sources, study=study)
     try:
+        if fields.get("kind", STUDY) == STUDY:
+            study = Study.from_dict(fields)
+            return Laws(sources=study.sources, study=study)
         uncertain = card.load(fields)
     except ScalingError as error:
         raise ScalingError(f"{path}: {error}") from error
