@@ -21,13 +21,14 @@ import pandas as pd
 from scaling.analysis.allocation import cost_of
 from scaling.analysis.fitting import Certificate, Fit
 from scaling.analysis.formula import Formula, Parameter
+from scaling.analysis.holdout import HoldOut, hold_out
 from scaling.analysis.identify import identifiability, unbounded
 from scaling.analysis.intervals import Method, Uncertainty, uncertainty
 from scaling.analysis.objective import Objective
 from scaling.analysis.prediction import Estimate, predict_budget
 from scaling.analysis.profiles import Profile, profile_all
 from scaling.analysis.sample import CHOICES, Sample
-from scaling.analysis.selection import Criteria, HoldOut, criteria, hold_out
+from scaling.analysis.selection import Criteria, criteria
 from scaling.analysis.sensitivity import delta_sentence, delta_sweep, influential_run
 from scaling.errors import ScalingError
 from scaling.files import jsonable, write_json
@@ -289,7 +290,7 @@ def card(
         uncertainty=uncertain,
         level=level,
         criteria=criteria(fit),
-        holdout=None if holdout is None else hold_out(fit, holdout),
+        holdout=hold_out(fit, holdout),
         sweep=delta_sweep(fit),
         influential=influential_run(fit, seed),
         identifiability=identifiability(fit, endless),

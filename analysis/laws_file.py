@@ -24,10 +24,9 @@ from scaling.analysis.prediction import (
 )
 from scaling.analysis.records import NAMES
 from scaling.analysis.study import KIND as STUDY
-from scaling.analysis.study import Study
+from scaling.analysis.study import Study, read_fields
 from scaling.analysis.verify_grid import counting_of, find_template, grid_for
 from scaling.errors import ScalingError
-from scaling.files import read_json
 from scaling.models.levels import DOWNSAMPLING
 from scaling.models.skeleton import FPS
 
@@ -209,18 +208,7 @@ def load_laws(path: str | Path) -> Laws:
     ScalingError
         If there is no such file, or it holds something else.
     """
-    path = Path(path)
-    if not path.exists():
-        raise ScalingError(
-            f"{path} does not exist; expected the laws that `scaling fit --out` writes"
-        )
-    try:
-        fields = read_json(path)
-    except ValueError as error:
-        raise ScalingError(
-            f"{path} holds no laws: {error}; expected the JSON that `scaling fit "
-            "--out` writes: fit the records again"
-        ) from error
+    fields = read_fields(path)
     try:
         if fields.get("kind", STUDY) == STUDY:
             study = Study.from_dict(fields)

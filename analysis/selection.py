@@ -23,24 +23,12 @@ from scaling.analysis.catalogue import LAWS
 from scaling.analysis.catalogue import law as find_law
 from scaling.analysis.fitting import Fit, fit_sample
 from scaling.analysis.formula import Formula
-from scaling.analysis.holdout import ExpandingWindow, HoldOut, expanding, hold_out
+from scaling.analysis.holdout import ExpandingWindow, expanding
 from scaling.analysis.objective import Objective
 from scaling.analysis.sample import CHOICES, Choice, Sample, sample
 from scaling.analysis.table import Records
 from scaling.errors import ScalingError
 from scaling.files import jsonable
-
-__all__ = [
-    "Candidate",
-    "Criteria",
-    "ExpandingWindow",
-    "HoldOut",
-    "Selection",
-    "compare_laws",
-    "criteria",
-    "expanding",
-    "hold_out",
-]
 
 Array = NDArray[np.float64]
 

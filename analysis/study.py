@@ -247,24 +247,35 @@ class Study:
         ScalingError
             If there is no such file, or it holds something else.
         """
-        path = Path(path)
-        if not path.exists():
-            raise ScalingError(
-                f"{path} does not exist; expected the laws that `scaling fit --out` "
-                "writes"
-            )
-        try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ScalingError(
-                f"{path} is not JSON: {error}; fit the records again"
-            ) from error
-        if not isinstance(fields, dict):
-            raise ScalingError(f"{path} is not a study; expected a JSON object")
+        fields = read_fields(path)
         try:
             return cls.from_dict(fields)
         except ScalingError as error:
             raise ScalingError(f"{path}: {error}") from error
+
+
+def read_fields(path: str | Path) -> dict[str, Any]:
+    """Read the JSON object of a file that `scaling fit --out` wrote.
+
+    Raises
+    ------
+    ScalingError
+        If there is no such file, or it holds something else.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ScalingError(
+            f"{path} does not exist; expected the laws that `scaling fit --out` writes"
+        )
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ScalingError(
+            f"{path} is not JSON: {error}; fit the records again"
+        ) from error
+    if not isinstance(fields, dict):
+        raise ScalingError(f"{path} holds no laws; expected a JSON object")
+    return fields
 
 
 def fit(records: Records, holdout: float | None = None) -> Study:

@@ -67,7 +67,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             reply = answer(module, json.loads(line))
-        except Exception as error:
+        except Exception as error:  # a rival's failure is a line of the table
             reply = {"failed": f"{type(error).__name__}: {error}"}
         print(json.dumps(reply), file=answers, flush=True)
 

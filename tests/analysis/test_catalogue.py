@@ -135,11 +135,13 @@ def test_the_truth_is_recovered_from_exact_losses(formula, name):
     assert fit.certificate.warnings == ()
 
 
-@pytest.mark.parametrize("formula", LAWS.values(), ids=LAWS)
+# Noise hides where a codebook saturates, so that the parameters are not normal there.
+NEARLY_NORMAL = {k: law for k, law in LAWS.items() if k != "codebook-saturating"}
+
+
+@pytest.mark.parametrize("formula", NEARLY_NORMAL.values(), ids=NEARLY_NORMAL)
 def test_the_truth_lies_within_the_noise(formula):
     """A chi-square of the parameters with the Gauss-Newton covariance."""
-    if formula.name == "codebook-saturating":
-        pytest.skip("1 % of noise hides where a codebook saturates")
     sd = 3e-3
     table = rows_of(formula, sd=sd, seed=5)
     space = "log" if "L" in table else "linear"

@@ -168,7 +168,7 @@ def test_a_full_disk_leaves_the_old_file(small_study, tmp_path, monkeypatch):
     ("text", "message"),
     [
         ("{", "is not JSON: .*; fit the records again"),
-        ("[]", "is not a study; expected a JSON object"),
+        ("[]", "holds no laws; expected a JSON object"),
         ('{"schema": 9}', "schema is 9; expected 1"),
         ('{"schema": 1, "kind": "fit"}', "it holds a fit, not the laws of the"),
         ('{"schema": 1}', "the study has no field 'sources'; expected a file that"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -42,11 +42,11 @@ def laws(losses: Path, scaling: CommandLine) -> Path:
     return path
 
 
-def fitted(scaling: CommandLine, losses: Path, *options: object) -> dict[str, object]:
+def fitted(scaling: CommandLine, losses: Path, *options: object) -> dict[str, Any]:
     done = scaling.run("fit", losses, "--columns", COLUMNS, "--json", *options)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 1
-    found: dict[str, object] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
@@ -54,8 +54,8 @@ def test_a_law_is_recovered(losses: Path, scaling: CommandLine) -> None:
     card = fitted(scaling, losses, "--law", "chinchilla")
     found = card["parameters"]
     for name, truth in {"E": 1.8, "alpha": 0.35, "beta": 0.37}.items():
-        assert found[name]["low"] < truth < found[name]["high"]  # type: ignore[index]
-    assert "C = 6 N D is taken" in card["data"]["notes"][0]  # type: ignore[index]
+        assert found[name]["low"] < truth < found[name]["high"]
+    assert "C = 6 N D is taken" in card["data"]["notes"][0]
 
 
 def test_objective_space_and_parameters_are_as_asked(
@@ -64,11 +64,11 @@ def test_objective_space_and_parameters_are_as_asked(
     options = "--law chinchilla --objective lsq --loss-space linear --fix E=1.8 "
     options += "--tie beta=alpha --bound alpha=0.2:0.5 --interval pairs --draws 100"
     card = fitted(scaling, losses, *options.split())
-    assert card["objective"]["text"] == "least squares on loss"  # type: ignore[index]
+    assert card["objective"]["text"] == "least squares on loss"
     found = card["parameters"]
-    assert found["E"]["value"] == 1.8  # type: ignore[index]
-    assert found["beta"]["state"] == "= alpha"  # type: ignore[index]
-    assert card["intervals"]["method"] == "pairs"  # type: ignore[index]
+    assert found["E"]["value"] == 1.8
+    assert found["beta"]["state"] == "= alpha"
+    assert card["intervals"]["method"] == "pairs"
 
 
 def test_auto_says_what_it_chose_and_by_how_much(
@@ -76,14 +76,14 @@ def test_auto_says_what_it_chose_and_by_how_much(
 ) -> None:
     card = fitted(scaling, losses, "--law", "auto", "--holdout", "0.2")
     selection = card["selection"]
-    assert card["law"] == selection["best"]  # type: ignore[index]
-    assert "on rows held out" in selection["sentence"]  # type: ignore[index]
-    assert card["holdout"]["n"] == 7  # type: ignore[index]
+    assert card["law"] == selection["best"]
+    assert "on rows held out" in selection["sentence"]
+    assert card["holdout"]["n"] == 7
 
 
 def test_approaches_side_by_side(losses: Path, scaling: CommandLine) -> None:
     found = fitted(scaling, losses, "--approach", "all")
-    names = [each["approach"] for each in found["approaches"]]  # type: ignore
+    names = [each["approach"] for each in found["approaches"]]
     assert names[0] == "1 envelope"
     assert names[-1] == "3 law, chinchilla"
 
