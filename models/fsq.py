@@ -10,11 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from scaling.errors import ScalingError
 from scaling.models.levels import check_levels, codebook_size
+
+ROWS = 2**15
+"""Vectors that go through all steps at once, so that they stay in the cache."""
 
 
 class FSQ(nn.Module):
@@ -36,6 +41,11 @@ class FSQ(nn.Module):
         super().__init__()
         check_levels(levels)
         self.codebook_size = codebook_size(levels)
+        if self.codebook_size > 2**53:
+            raise ScalingError(
+                f"levels {list(levels)} have {self.codebook_size} codes; expected at "
+                "most 2^53, which can be numbered without error: drop a channel"
+            )
         L = torch.tensor(levels, dtype=torch.float32)
         even = (L % 2 == 0).float()
         # the bound reaches a little beyond the outermost levels (the 1e-3), so that
@@ -70,10 +80,9 @@ class FSQ(nn.Module):
         """
         # below float32 the levels of large codebooks run into each other
         with torch.autocast(z.device.type, enabled=False):
-            bounded = self.bound(z.float())
-            rounded = bounded + (bounded.round() - bounded).detach()
-            codes = rounded / (self.num_levels // 2)
-        return codes.to(z.dtype), self.codes_to_indices(codes.detach())
+            rows = z.float().reshape(-1, z.shape[-1]).contiguous()
+            codes, indices = _Rounding.apply(rows, self)  # type: ignore[no-untyped-call]
+        return codes.view(z.shape).to(z.dtype), indices.view(z.shape[:-1])
 
     def codes_to_indices(self, codes: Tensor) -> Tensor:
         """Mixed-radix number of a code, shape (..., channels) to (...,)."""
@@ -86,3 +95,42 @@ class FSQ(nn.Module):
         half = self.num_levels // 2
         level = indices[..., None] // self.basis % self.num_levels
         return (level - half).float() / half
+
+
+class _Rounding(torch.autograd.Function):
+    """round(bound(z)) / floor(L / 2) and its index, a cacheful of vectors at a time.
+
+    The constants are laid side by side as often as there are vectors, since a loop
+    over a handful of channels takes longer than its arithmetic.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, fsq: FSQ) -> tuple[Tensor, Tensor]:
+        n, channels = z.shape
+        codes = torch.empty_like(z)
+        squashed = torch.empty_like(z) if ctx.needs_input_grad[0] else codes
+        indices = fsq.basis.new_empty(n)
+        half = fsq.num_levels // 2
+        # sums of whole numbers are exact in float32 up to 2^24, in float64 up to 2^53
+        exact = torch.float32 if fsq.codebook_size <= 2**24 else torch.float64
+        basis, middle = fsq.basis.to(exact), (half * fsq.basis).sum().to(exact)
+        constants = torch.stack([fsq.shift, fsq.half_width, -fsq.offset, half])
+        repeated = constants.repeat(1, min(n, ROWS))
+        flat = (x.flatten() for x in (z, squashed, codes))
+        pieces = (torch.split(x, ROWS * channels) for x in flat)
+        for x, t, code, index in zip(*pieces, torch.split(indices, ROWS), strict=True):
+            s, h, minus_o, scale = repeated[:, : len(x)]
+            torch.add(x, s, out=t).tanh_()
+            torch.addcmul(minus_o, t, h, out=code).round_()
+            levels = code.view(-1, channels).to(exact)
+            index.copy_(torch.addmv(middle, levels, basis))
+            code.div_(scale).add_(0.0)  # no -0.0
+        ctx.save_for_backward(squashed, fsq.half_width, half)
+        ctx.mark_non_differentiable(indices)
+        return codes, indices
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None]:
+        squashed, half_width, half = ctx.saved_tensors
+        straight = gradient / half * half_width
+        return torch.ops.aten.tanh_backward(straight, squashed), None

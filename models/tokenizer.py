@@ -1,34 +1,42 @@
-"""Motion FSQ-VAE: a convolutional autoencoder whose bottleneck is a code.
+"""Motion tokenizer: a convolutional autoencoder whose bottleneck is a code.
 
 Two stride-2 convolutions shorten T frames to T / 4 latents, each latent is quantised to
 one of V codes, and a mirror-image decoder draws the motion back (ScaMo section 3.2; the
 encoder and decoder are T2M-GPT's, arXiv 2301.06052). The residual blocks run with
-dilations 9, 3, 1 in both, as the released code does.
+dilations 9, 3, 1 in both, as the released code does. With FSQ this is the paper's
+Motion FSQ-VAE, with VQ its baseline.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from scaling.errors import ScalingError
 from scaling.models.fsq import FSQ
 from scaling.models.levels import HALVINGS
+from scaling.models.quantization import Quantization
+from scaling.models.rfsq import ResidualFSQ
+from scaling.models.vq import VQ
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizerConfig:
     """Shape of a motion tokenizer."""
 
-    levels: tuple[int, ...]
-    """FSQ levels; their product is the codebook size V."""
+    quantization: Quantization
+    """How latents become codes."""
     num_features: int = 263
     """Features per frame."""
     width: int = 512
     """Channels of the convolutions; the paper's is 512."""
     depth: int = 3
     """Residual blocks per resolution, with dilations 3^(depth-1) down to 1."""
+    ema: float = 0.99
+    """Share of the past in the moving averages of VQ."""
 
     def __post_init__(self) -> None:
         for field in ("num_features", "width", "depth"):
@@ -92,6 +100,36 @@ def _decoder(config: TokenizerConfig) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def _quantizer(config: TokenizerConfig) -> FSQ | ResidualFSQ | VQ:
+    chosen = config.quantization
+    match chosen.method:
+        case "fsq":
+            return FSQ(chosen.levels)
+        case "rfsq":
+            return ResidualFSQ(chosen.levels, chosen.stages)
+        case "vq":
+            return VQ(chosen.codes, config.width, config.ema)
+
+
+def _projections(config: TokenizerConfig) -> tuple[nn.Module, nn.Module]:
+    """To the channels of the levels and back; learnt codes are as wide as a latent."""
+    channels = len(config.quantization.levels)
+    if not channels:
+        return nn.Identity(), nn.Identity()
+    return nn.Linear(config.width, channels), nn.Linear(channels, config.width)
+
+
+class Reconstruction(NamedTuple):
+    """A motion drawn from its codes."""
+
+    motion: Tensor
+    """Normalised features, (batch, frames, features)."""
+    indices: Tensor
+    """Codes as int64, (batch, tokens)."""
+    commitment: Tensor
+    """Mean squared distance of the latents to learnt codes; 0 where none are learnt."""
+
+
 class MotionTokenizer(nn.Module):
     """Motion to codes and back.
 
@@ -103,28 +141,25 @@ class MotionTokenizer(nn.Module):
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
         self.config = config
-        channels = len(config.levels)
         self.encoder = _encoder(config)
-        self.project_in = nn.Linear(config.width, channels)
-        self.quantizer = FSQ(config.levels)
-        self.project_out = nn.Linear(channels, config.width)
+        self.quantizer = _quantizer(config)
+        self.project_in, self.project_out = _projections(config)
         self.decoder = _decoder(config)
 
-    def forward(self, motion: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, motion: Tensor) -> Reconstruction:
         """Reconstruct a motion through its codes.
 
         Parameters
         ----------
         motion : Tensor, shape (batch, frames, features)
             Normalised features; frames a multiple of `DOWNSAMPLING`.
-
-        Returns
-        -------
-        reconstruction : Tensor, shape (batch, frames, features)
-        indices : Tensor of int64, shape (batch, frames / DOWNSAMPLING)
         """
-        codes, indices = self.quantizer(self._latents(motion))
-        return self._draw(codes), indices
+        latents = self._latents(motion)
+        codes, indices = self.quantizer(latents)
+        commitment = latents.new_zeros(())
+        if isinstance(self.quantizer, VQ):
+            commitment = F.mse_loss(latents, codes.detach())
+        return Reconstruction(self._draw(codes), indices, commitment)
 
     def encode(self, motion: Tensor) -> Tensor:
         """Code indices of a motion: (batch, frames, features) to (batch, tokens)."""

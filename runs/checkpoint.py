@@ -5,20 +5,24 @@ The last two are kept, so that a file that was damaged costs one interval.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from scaling.errors import ScalingError
 from scaling.files import digest, read_json, write_aside, write_json
 
 KEPT = 2
+MODEL = "model."
+"""How the names of a model's tensors begin; an optimiser's are its parameters'."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +41,7 @@ def save(
     """Write a state, then its digest: without the digest it does not count."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{_name(progress.step)}.safetensors"
-    tensors = {**model.state_dict(prefix="model."), **_optimizer_tensors(optimizer)}
+    tensors = {**model.state_dict(prefix=MODEL), **_optimizer_tensors(optimizer)}
     write_aside(path, partial(_write, tensors))
     write_json(path.with_suffix(".json"), {**asdict(progress), "sha256": digest(path)})
     sound = sorted(folder.glob("step-*.json"))[-KEPT:]
@@ -76,17 +80,8 @@ def load(
         Told of each state that was damaged and passed over.
     """
     progress = Progress(step=0, seconds=0.0)
-    for path in sorted(folder.glob("step-*.json"), reverse=True):
-        try:
-            head = read_json(path)
-            if head["step"] >= before:
-                continue
-            tensors = _read(path.with_suffix(".safetensors"), head["sha256"])
-            found = Progress(step=head["step"], seconds=head["seconds"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            say(f"checkpoint {path.stem} is damaged ({error}); using the one before it")
-            continue
-        _restore(tensors, model, optimizer)
+    for found, path in _sound(folder, before, say):
+        _restore(load_file(path), model, optimizer)
         progress = found
         break
     for path in folder.glob("step-*"):
@@ -95,14 +90,54 @@ def load(
     return progress
 
 
+def read_model(
+    folder: Path, say: Callable[[str], None] = lambda sentence: None
+) -> dict[str, Tensor]:
+    """Read the weights of the newest sound state, for `load_state_dict`.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's `checkpoint/`.
+    say : callable
+        Told of each state that was damaged and passed over.
+
+    Raises
+    ------
+    ScalingError
+        If there is none.
+    """
+    for _, path in _sound(folder, math.inf, say):
+        with safe_open(path, "pt") as file:
+            names = [name for name in file.keys() if name.startswith(MODEL)]  # noqa: SIM118
+            return {name.removeprefix(MODEL): file.get_tensor(name) for name in names}
+    raise ScalingError(
+        f"{folder} holds no sound checkpoint; expected step-*.safetensors with its "
+        "digest: train the run again"
+    )
+
+
+def _sound(
+    folder: Path, before: float, say: Callable[[str], None]
+) -> Iterator[tuple[Progress, Path]]:
+    """Yield the states of fewer steps that are as they were written, newest first."""
+    for path in sorted(folder.glob("step-*.json"), reverse=True):
+        tensors = path.with_suffix(".safetensors")
+        try:
+            head = read_json(path)
+            progress = Progress(step=head["step"], seconds=head["seconds"])
+            if progress.step >= before:
+                continue
+            if digest(tensors) != head["sha256"]:
+                raise ValueError("its digest does not match")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            say(f"checkpoint {path.stem} is damaged ({error}); using the one before it")
+            continue
+        yield progress, tensors
+
+
 def _name(step: int) -> str:
     return f"step-{step:08d}"
-
-
-def _read(path: Path, sha256: str) -> dict[str, Tensor]:
-    if digest(path) != sha256:
-        raise ValueError("its digest does not match")
-    return load_file(path)
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

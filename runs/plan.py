@@ -1,119 +1,45 @@
 """The plan: a grid expanded into jobs, each known by what determines its result.
 
-A job is a corpus, a tokenizer with its token cache, or a transformer run. Its folder's
-name ends in a hash of everything that determines its result, so that launching the
-same grid again goes on where it stopped.
+A job is a corpus, an evaluator, a tokenizer with its token cache, the captions' states
+of a frozen text encoder, a transformer run, or the scores of one of those. Its folder's
+name ends in a hash of everything that determines its result, so that launching the same
+grid again goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from scaling.errors import ScalingError
 from scaling.files import digest
-from scaling.models.flops import (
-    CONVENTIONS,
-    Architecture,
-    tokens_for,
-    training_flops,
-)
-from scaling.models.levels import codebook_size, nominal_codebook_size
+from scaling.models.flops import tokens_for
+from scaling.models.quantization import Quantization
 from scaling.models.sizes import Size, size
-from scaling.runs import kinematic, pack
-from scaling.runs.grid import (
+from scaling.runs import corpora, kinematic, text
+from scaling.runs.jobs import (
+    CorpusJob,
+    EvaluatorJob,
+    Job,
+    ScoreJob,
+    TextJob,
+    TokenizerJob,
+    TransformerJob,
+    forward_flops,
+)
+from scaling.runs.sections import (
     CorpusSection,
+    Evaluator,
     Grid,
-    PackedCorpus,
+    KinematicCorpus,
+    Scoring,
     Tokenizers,
     Transformers,
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CorpusJob:
-    """Motion to normalised features."""
-
-    folder: str
-    """Name of its folder."""
-    section: CorpusSection
-    """What to read or generate."""
-    kind: Literal["corpus"] = "corpus"
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Folders that must be finished first."""
-        return ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TokenizerJob:
-    """A tokenizer trained on the corpus, and the corpus in its tokens."""
-
-    folder: str
-    """Name of its folder."""
-    corpus: str
-    """Folder of the corpus."""
-    levels: tuple[int, ...]
-    """FSQ levels."""
-    section: Tokenizers
-    """How to train it."""
-    kind: Literal["tokenizer"] = "tokenizer"
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Folders that must be finished first."""
-        return (self.corpus,)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransformerJob:
-    """One run: a size, a codebook, a budget, a seed."""
-
-    folder: str
-    """Name of its folder, the run's id."""
-    corpus: str
-    """Folder of the corpus."""
-    tokenizer: str
-    """Folder of the tokenizer."""
-    size: Size
-    """Layers, heads, widths."""
-    levels: tuple[int, ...]
-    """FSQ levels of its tokenizer."""
-    tokens: int
-    """D, tokens to train on; a run ends with the batch that reaches them."""
-    seed: int
-    """Seeds weights and batches."""
-    section: Transformers
-    """How to train it."""
-    kind: Literal["transformer"] = "transformer"
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Folders that must be finished first."""
-        return (self.tokenizer,)
-
-    @property
-    def architecture(self) -> Architecture:
-        """The real modules, a full row's worth of text in the prefix."""
-        return _architecture(self.size, codebook_size(self.levels), self.section)
-
-    @property
-    def forward_flops(self) -> int:
-        """Forward FLOPs per token, f, in the run's convention."""
-        return forward_flops(self.size, self.levels, self.section)
-
-    @property
-    def flops(self) -> int:
-        """Training FLOPs, C = 3 f D."""
-        return training_flops(self.forward_flops, self.tokens)
-
-
-Job = CorpusJob | TokenizerJob | TransformerJob
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +49,7 @@ class Plan:
     grid: Grid
     """The study."""
     jobs: tuple[Job, ...]
-    """Corpus, tokenizers, transformers."""
+    """Corpus, evaluator, tokenizers and their scores, text, transformers."""
 
     @property
     def transformers(self) -> tuple[TransformerJob, ...]:
@@ -137,49 +63,59 @@ def expand(grid: Grid) -> Plan:
     Raises
     ------
     ScalingError
-        If a pack of motion is missing, or a compute budget does not pay for one token.
+        If the corpus is missing, or a compute budget does not pay for one token.
     """
     corpus = CorpusJob(folder=_corpus_folder(grid.corpus), section=grid.corpus)
+    jobs: list[Job] = [corpus]
     tokenizers = [
-        _tokenizer_job(corpus, levels, grid.tokenizers)
-        for levels in grid.tokenizers.level_sets
+        _tokenizer_job(corpus, quantization, section)
+        for quantization in grid.tokenizers.quantizations
+        for section in _tokenizer_sections(grid)
     ]
-    transformers = [
-        _transformer_job(tokenizer, size(name), tokens, seed, grid.transformers)
+    if grid.evaluator is None:
+        jobs += tokenizers
+    else:
+        evaluator = evaluator_job(corpus.folder, grid.evaluator)
+        jobs += [evaluator, *tokenizers]
+        jobs += [score_job(job.folder, evaluator.folder) for job in tokenizers]
+    if grid.transformers is not None:
+        jobs += _transformer_jobs(grid, grid.transformers, tokenizers)
+    return Plan(grid=grid, jobs=tuple(jobs))
+
+
+def _tokenizer_sections(grid: Grid) -> list[Tokenizers]:
+    """One tokenizer serves all seeds, unless it is the tokenizers that are studied."""
+    if grid.transformers is not None:
+        return [grid.tokenizers]
+    return [grid.tokenizers.model_copy(update={"seed": seed}) for seed in grid.seeds]
+
+
+def _transformer_jobs(
+    grid: Grid, section: Transformers, tokenizers: Sequence[TokenizerJob]
+) -> list[Job]:
+    states = None
+    if section.text_encoder != "bpe":
+        width = text.width_of(section.text_encoder)
+        section = section.model_copy(update={"text_width": width})
+        states = _text_job(tokenizers[0].corpus, section)
+    runs = [
+        _transformer_job(tokenizer, states, size(name), tokens, seed, section)
         for tokenizer in tokenizers
-        for name in grid.transformers.sizes
-        for tokens in _token_budgets(size(name), tokenizer.levels, grid.transformers)
+        for name in section.sizes
+        for tokens in _token_budgets(size(name), tokenizer.quantization, section)
         for seed in grid.seeds
     ]
     # two budgets may buy the same tokens: that is one run
-    runs = {job.folder: job for job in transformers}
-    return Plan(grid=grid, jobs=(corpus, *tokenizers, *runs.values()))
-
-
-def forward_flops(shape: Size, levels: tuple[int, ...], section: Transformers) -> int:
-    """Forward FLOPs per token, f; `openai` takes the nominal codebook as ScaMo does."""
-    paper = section.flops_convention == "openai"
-    V = nominal_codebook_size(levels) if paper else codebook_size(levels)
-    architecture = _architecture(shape, V, section)
-    return CONVENTIONS[section.flops_convention](architecture)
-
-
-def _architecture(shape: Size, codebook: int, section: Transformers) -> Architecture:
-    return Architecture(
-        size=shape,
-        codebook_size=codebook,
-        n_ctx=section.context,
-        n_prefix=min(section.text_length, section.context - 1),
-        text_width=section.text_width,
-    )
+    once = {job.folder: job for job in runs}
+    return [*([states] if states else []), *once.values()]
 
 
 def _token_budgets(
-    shape: Size, levels: tuple[int, ...], section: Transformers
+    shape: Size, quantization: Quantization, section: Transformers
 ) -> Iterable[int]:
     if section.tokens:
         return section.tokens
-    forward = forward_flops(shape, levels, section)
+    forward = forward_flops(shape, quantization, section)
     budgets = [tokens_for(compute, forward) for compute in section.compute]
     for compute, tokens in zip(section.compute, budgets, strict=True):
         if tokens < 1:
@@ -191,52 +127,98 @@ def _token_budgets(
 
 
 def _tokenizer_job(
-    corpus: CorpusJob, levels: tuple[int, ...], section: Tokenizers
+    corpus: CorpusJob, quantization: Quantization, section: Tokenizers
 ) -> TokenizerJob:
-    settings = section.model_dump(mode="json", exclude={"codebooks", "levels"})
-    identity = {"corpus": corpus.folder, "levels": levels, **settings}
+    learnt = quantization.method == "vq"
+    aside = {"quantizers", "codebooks", "levels", "stages"}
+    settings = section.model_dump(
+        mode="json", exclude=aside if learnt else aside | {"commitment", "ema"}
+    )
+    codebook = asdict(quantization)
+    if quantization.method == "fsq":
+        codebook = {"levels": quantization.levels}
+    identity = {"corpus": corpus.folder, **codebook, **settings}
     return TokenizerJob(
-        folder=f"tokenizer-v{nominal_codebook_size(levels)}-{_hash(identity)}",
+        folder=f"tokenizer-{quantization.label}-{_hash(identity)}",
         corpus=corpus.folder,
-        levels=levels,
+        quantization=quantization,
         section=section,
     )
 
 
+def evaluator_job(corpus: str, section: Evaluator) -> EvaluatorJob:
+    """Plan the evaluator of a corpus' folder."""
+    identity = {"corpus": corpus, **section.model_dump(mode="json")}
+    folder = f"evaluator-{_hash(identity)}"
+    return EvaluatorJob(folder=folder, corpus=corpus, section=section)
+
+
+def score_job(target: str, evaluator: str, section: Scoring | None = None) -> ScoreJob:
+    """Plan the scores of a tokenizer's or a run's folder."""
+    section = section or Scoring()
+    settings = section.model_dump(mode="json")
+    identity = {"evaluator": Path(evaluator).name, **settings}
+    return ScoreJob(
+        folder=f"scores-{target}-{_hash(identity)}",
+        target=target,
+        evaluator=evaluator,
+        section=section,
+    )
+
+
+def _text_job(corpus: str, section: Transformers) -> TextJob:
+    identity = {
+        "corpus": corpus,
+        "encoder": section.text_encoder,
+        "length": section.text_length,
+    }
+    folder = f"text-{_hash(identity)}"
+    return TextJob(folder=folder, corpus=corpus, section=section)
+
+
 def _transformer_job(
-    tokenizer: TokenizerJob, shape: Size, tokens: int, seed: int, section: Transformers
+    tokenizer: TokenizerJob,
+    states: TextJob | None,
+    shape: Size,
+    tokens: int,
+    seed: int,
+    section: Transformers,
 ) -> TransformerJob:
-    settings = section.model_dump(mode="json", exclude={"sizes", "tokens", "compute"})
+    aside = {"sizes", "tokens", "compute", "text_encoder"}
     identity = {
         "tokenizer": tokenizer.folder,
         "size": [shape.n_layers, shape.n_heads, shape.d_model],
         "tokens": tokens,
         "seed": seed,
-        **settings,
+        **section.model_dump(mode="json", exclude=aside),
+        **({"text": states.folder} if states else {}),
     }
-    codebook = nominal_codebook_size(tokenizer.levels)
-    name = f"{shape.name}-v{codebook}-d{tokens}-s{seed}"
+    name = f"{shape.name}-{tokenizer.quantization.label}-d{tokens}-s{seed}"
     return TransformerJob(
         folder=f"{name}-{_hash(identity)}",
         corpus=tokenizer.corpus,
         tokenizer=tokenizer.folder,
+        text=states.folder if states else None,
         size=shape,
-        levels=tokenizer.levels,
+        quantization=tokenizer.quantization,
         tokens=tokens,
         seed=seed,
         section=section,
     )
 
 
+PLACES = {"path", "captions", "humanml3d_texts"}
+"""Settings of a corpus that say where its files lie."""
+
+
 def _corpus_folder(section: CorpusSection) -> str:
-    identity: dict[str, Any] = section.model_dump(mode="json")
-    if isinstance(section, PackedCorpus):
-        # what the folder holds determines the result, where it lies does not
-        identity["path"] = [
-            _file_hash(Path(section.path) / name) for name in pack.FILES
-        ]
-    else:
+    identity: dict[str, Any] = section.model_dump(mode="json", exclude_none=True)
+    if isinstance(section, KinematicCorpus):
         identity["version"] = kinematic.VERSION
+    else:
+        # what the files hold determines the result, where they lie does not
+        identity = {k: v for k, v in identity.items() if k not in PLACES}
+        identity["path"] = [_file_hash(path) for path in corpora.files(section)]
     return f"corpus-{section.kind}-{_hash(identity)}"
 
 
@@ -246,22 +228,10 @@ def _file_hash(path: Path) -> str:
     except OSError as error:
         raise ScalingError(
             f"corpus.path: {path}: {error.strerror}; "
-            f"name a folder that holds {' and '.join(pack.FILES)}"
+            "name a folder that holds the corpus"
         ) from None
 
 
 def _hash(identity: dict[str, Any]) -> str:
     text = json.dumps(identity, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def describe(job: Job) -> dict[str, Any]:
-    """All settings of a job, as its `config.json` shows them."""
-    settings = {
-        field.name: getattr(job, field.name)
-        for field in fields(job)
-        if field.name not in ("folder", "kind", "section", "size")
-    }
-    if isinstance(job, TransformerJob):
-        settings["size"] = asdict(job.size)
-    return {"kind": job.kind, **settings, **job.section.model_dump(mode="json")}

@@ -1,4 +1,4 @@
-"""The tokenizer job: train a Motion FSQ-VAE, score it, and write the corpus in tokens.
+"""The tokenizer job: train a tokenizer, score it, and write the corpus in tokens.
 
 Its folder gets `tokens.npz`: the code indices of all clips after one another, and each
 clip's number of tokens.
@@ -6,6 +6,7 @@ clip's number of tokens.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,20 +19,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scaling.errors import ScalingError
-from scaling.files import write_aside
-from scaling.models.levels import (
-    DOWNSAMPLING,
-    codebook_size,
-    nominal_codebook_size,
-    whole_tokens,
-)
+from scaling.files import read_json, write_aside
+from scaling.models.levels import DOWNSAMPLING, whole_tokens
 from scaling.models.motion import mpjpe, recover
-from scaling.models.tokenizer import MotionTokenizer, TokenizerConfig
-from scaling.record import METRICS, Row
-from scaling.runs.corpora import Clip, Corpus
-from scaling.runs.grid import Tokenizers
+from scaling.models.quantization import Quantization
+from scaling.models.tokenizer import MotionTokenizer, Reconstruction, TokenizerConfig
+from scaling.record import CONFIG, METRICS, Row
+from scaling.runs.checkpoint import read_model
+from scaling.runs.corpora import Clip, Corpus, Float32
+from scaling.runs.jobs import TokenizerJob
 from scaling.runs.loop import Reporter, Training, train, warmup_milestone
-from scaling.runs.plan import TokenizerJob
+from scaling.runs.sections import Tokenizers
 from scaling.runs.store import MetricsLog
 
 ENCODED_AT_ONCE = 64
@@ -79,14 +77,20 @@ def run(
     section = job.section
     torch.manual_seed(section.seed)
     config = TokenizerConfig(
-        levels=job.levels, width=section.width, depth=section.depth
+        quantization=job.quantization,
+        width=section.width,
+        depth=section.depth,
+        ema=section.ema,
     )
     model = MotionTokenizer(config).to(device)
     windows = Windows.of(corpus, section)
+    _say_if_too_large(job.quantization, corpus, reporter)
 
     def loss(step: int) -> Tensor:
         motion = windows.batch(step).to(device)
-        return F.mse_loss(model(motion)[0], motion)  # ScaMo Eq. 4
+        drawn: Reconstruction = model.train()(motion)
+        # ScaMo Eq. 4; with VQ, Eq. 2
+        return F.mse_loss(drawn.motion, motion) + section.commitment * drawn.commitment
 
     def rate(step: int) -> float:
         return warmup_milestone(
@@ -123,10 +127,14 @@ def run(
 
 def record(job: TokenizerJob, device: str) -> Row:
     """Columns that stay the same along the run."""
+    quantization = job.quantization
+    stages = {"stages": quantization.stages} if quantization.stages > 1 else {}
     return {
-        "codebook_size": codebook_size(job.levels),
-        "nominal_codebook_size": nominal_codebook_size(job.levels),
-        "levels": " ".join(map(str, job.levels)),
+        "quantizer": quantization.method,
+        "codebook_size": quantization.codebook_size,
+        "nominal_codebook_size": quantization.nominal,
+        "levels": " ".join(map(str, quantization.levels)),
+        **stages,
         "width": job.section.width,
         "steps": job.section.steps,
         "seed": job.section.seed,
@@ -134,19 +142,51 @@ def record(job: TokenizerJob, device: str) -> Row:
     }
 
 
+def load(folder: Path) -> MotionTokenizer:
+    """Read the tokenizer that a job trained, from the job's folder, to be used."""
+    config = read_json(folder / CONFIG)
+    quantization = config["quantization"]
+    levels = tuple(quantization["levels"])
+    model = MotionTokenizer(
+        TokenizerConfig(
+            quantization=Quantization(**{**quantization, "levels": levels}),
+            **{field: config[field] for field in ("width", "depth", "ema")},
+        )
+    )
+    model.load_state_dict(read_model(folder / "checkpoint"))
+    return model.eval()
+
+
 @torch.no_grad()
 def encode(
     model: MotionTokenizer, corpus: Corpus, clips: Sequence[Clip]
 ) -> list[NDArray[np.int32]]:
     """Tokenize clips, cut to whole tokens; one array of code indices per clip."""
-    device = next(model.parameters()).device
     # a clip of fewer frames than a token has keeps its place, and no tokens
     codes: dict[Clip, NDArray[np.int32]] = dict.fromkeys(clips, np.zeros(0, np.int32))
-    for group in _of_equal_length(clips):
-        motion = _stack(corpus, group).to(device)
-        indices = model.encode(motion).cpu().numpy().astype(np.int32)
+    for group, motion in _batches(model, corpus, clips):
+        indices = model.eval().encode(motion).cpu().numpy().astype(np.int32)
         codes |= dict(zip(group, indices, strict=True))
     return [codes[clip] for clip in clips]
+
+
+@torch.no_grad()
+def reconstruct(
+    model: MotionTokenizer, corpus: Corpus, clips: Sequence[Clip]
+) -> list[Float32]:
+    """Draw clips through their codes.
+
+    Returns
+    -------
+    list of array, shape (frames, 263)
+        Features as they were before the z-score, cut to whole tokens.
+    """
+    none = np.zeros((0, corpus.features.shape[1]), np.float32)
+    motions: dict[Clip, Float32] = dict.fromkeys(clips, none)
+    for group, motion in _batches(model, corpus, clips):
+        drawn = corpus.unnormalised(model.eval()(motion).motion.cpu().numpy())
+        motions |= dict(zip(group, drawn, strict=True))
+    return [motions[clip] for clip in clips]
 
 
 @torch.no_grad()
@@ -156,29 +196,64 @@ def score(model: MotionTokenizer, corpus: Corpus) -> Row:
     Returns
     -------
     dict
-        `l1`, mean absolute error of normalised features; `mpjpe`, pelvis-aligned, in
-        millimetres; `codebook_utilisation`, share of codes used at least once;
-        `exponential_entropy` of the code frequencies; `test_tokens`, on which the last
-        two stand: neither can exceed them.
+        `l1`, mean absolute error of normalised features; over frames and joints, in
+        millimetres, `mpjpe` with the pelvises aligned and `mpjpe_global` without, and
+        `root_drift`, the distance of the pelvises; `codebook_utilisation`, share of
+        codes used at least once; `exponential_entropy` of the code frequencies;
+        `test_tokens`, on which the last two stand: neither can exceed them;
+        `train_tokens`, from which the codes could be learnt.
     """
-    device = next(model.parameters()).device
     counts = np.zeros(model.quantizer.codebook_size, np.int64)
-    absolute, distance, frames = 0.0, 0.0, 0
-    for group in _of_equal_length(corpus.split("test")):
-        motion = _stack(corpus, group)
-        drawn, indices = (x.cpu() for x in model(motion.to(device)))
-        absolute += float((drawn - motion).abs().double().sum())
-        bodies = [recover(corpus.unnormalised(x.numpy())) for x in (drawn, motion)]
-        distance += mpjpe(*bodies) * motion.shape[0] * motion.shape[1]
-        frames += motion.shape[0] * motion.shape[1]
+    sums, frames = Counter[str](), 0
+    for _, motion in _batches(model, corpus, corpus.split("test")):
+        drawn, indices = (x.cpu() for x in model.eval()(motion)[:2])
+        motion = motion.cpu()
+        found = {
+            "l1": float((drawn - motion).abs().double().mean()),
+            **_distances(
+                *(recover(corpus.unnormalised(x.numpy())) for x in (drawn, motion))
+            ),
+        }
+        size = motion.shape[0] * motion.shape[1]
+        sums.update({name: size * mean for name, mean in found.items()})
+        frames += size
         counts += np.bincount(indices.flatten().numpy(), minlength=len(counts))
     return {
-        "l1": absolute / (frames * motion.shape[2]),
-        "mpjpe": distance / frames,
+        **{name: total / frames for name, total in sums.items()},
         "codebook_utilisation": float((counts > 0).mean()),
         "exponential_entropy": exponential_entropy(counts),
         "test_tokens": int(counts.sum()),
+        "train_tokens": count_tokens(model.config.quantization, corpus, "train"),
     }
+
+
+def _distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> dict[str, float]:
+    """Mean distances between joints of two motions (..., 22, 3), in millimetres."""
+    apart = 1000 * np.linalg.norm(a - b, axis=-1)
+    return {
+        "mpjpe": mpjpe(a, b),
+        "mpjpe_global": float(apart.mean()),
+        "root_drift": float(apart[..., 0].mean()),
+    }
+
+
+def count_tokens(quantization: Quantization, corpus: Corpus, split: str) -> int:
+    """Count the tokens of a split."""
+    latents = sum(clip.frames // DOWNSAMPLING for clip in corpus.split(split))
+    return latents * quantization.stages
+
+
+def _say_if_too_large(
+    quantization: Quantization, corpus: Corpus, reporter: Reporter
+) -> None:
+    V = quantization.codebook_size
+    N, test = (count_tokens(quantization, corpus, split) for split in ("train", "test"))
+    if V > N:
+        reporter.say(
+            f"the codebook of {V:,} codes is larger than the {N:,} tokens of the "
+            f"training split; of them at most {N:,} can be learnt, and the exponential "
+            f"entropy of the {test:,} test tokens cannot exceed {min(V, test):,}"
+        )
 
 
 def exponential_entropy(counts: NDArray[np.int64]) -> float:
@@ -204,9 +279,15 @@ def _of_equal_length(clips: Sequence[Clip]) -> Iterator[list[Clip]]:
                 yield chosen[first : first + ENCODED_AT_ONCE]
 
 
-def _stack(corpus: Corpus, clips: Sequence[Clip]) -> Tensor:
-    frames = whole_tokens(clips[0].frames)
-    return torch.from_numpy(np.stack([corpus.motion(c)[:frames] for c in clips]))
+def _batches(
+    model: MotionTokenizer, corpus: Corpus, clips: Sequence[Clip]
+) -> Iterator[tuple[list[Clip], Tensor]]:
+    """Yield clips of equal length, and their frames where the model is."""
+    device = next(model.parameters()).device
+    for group in _of_equal_length(clips):
+        frames = whole_tokens(group[0].frames)
+        motion = np.stack([corpus.motion(clip)[:frames] for clip in group])
+        yield group, torch.from_numpy(motion).to(device)
 
 
 def _write_tokens(path: Path, codes: Sequence[NDArray[np.int32]]) -> None:

@@ -19,7 +19,8 @@ from scaling.errors import ScalingError
 from scaling.models.flops import CONVENTIONS
 from scaling.models.levels import LEVELS
 from scaling.runs.data import Rows, Sampler
-from scaling.runs.grid import Transformers, load_grid
+from scaling.runs.grid import load_grid
+from scaling.runs.sections import Transformers
 from scaling.runs.plan import expand
 from scaling.runs.store import GRID
 

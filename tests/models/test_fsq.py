@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from scaling.errors import ScalingError
+from scaling.models import fsq
 from scaling.models.fsq import FSQ
 from scaling.models.levels import LEVELS
 
@@ -165,12 +166,79 @@ class TestForward:
         with pytest.raises(ScalingError, match="at most 1000; split a channel in two"):
             FSQ([L])
 
-    def test_a_thousand_levels_stay_in_the_codebook(self) -> None:
-        indices = FSQ([1000])(torch.tensor([[-100.0], [100.0]]))[1]
-        assert indices.tolist() == [0, 999]
+
+def plainly(quantizer: FSQ, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Quantise as the module's docstring says it, step by step."""
+    bounded = quantizer.bound(z)
+    half = quantizer.num_levels // 2
+    codes = (bounded + (bounded.round() - bounded).detach()) / half
+    return codes, quantizer.codes_to_indices(codes.detach())
+
+
+def bits(x: Tensor) -> Tensor:
+    return x.detach().contiguous().view(torch.int32)
+
+
+class TestPieces:
+    """What is done a cacheful at a time is the plain formula, bit by bit."""
+
+    @every_level_set
+    @pytest.mark.parametrize("rows", [1, 15, 16, 17, 1001])
+    def test_forward_and_gradient(
+        self, levels: tuple[int, ...], rows: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(fsq, "ROWS", 16)
+        quantizer, weight = FSQ(levels), latents(levels, 1, rows)
+        ours, plain = (latents(levels, 0, rows).requires_grad_() for _ in range(2))
+        codes, indices = quantizer(ours)
+        expected, numbers = plainly(quantizer, plain)
+        assert torch.equal(bits(codes), bits(expected))
+        assert torch.equal(indices, numbers)
+        (codes * weight).sum().backward()
+        (expected * weight).sum().backward()
+        assert ours.grad is not None
+        assert plain.grad is not None
+        assert torch.equal(bits(ours.grad), bits(plain.grad))
+        with torch.no_grad():
+            assert torch.equal(bits(quantizer(ours)[0]), bits(expected))
+        assert not indices.requires_grad
+
+    def test_more_than_a_cacheful(self) -> None:
+        quantizer, z = FSQ([8, 5]), latents((8, 5), rows=2 * fsq.ROWS + 1)
+        codes, indices = quantizer(z)
+        expected, numbers = plainly(quantizer, z)
+        assert torch.equal(bits(codes), bits(expected))
+        assert torch.equal(indices, numbers)
+
+    def test_latents_that_do_not_lie_in_order(self) -> None:
+        z = latents((8, 6, 5), rows=4).T.contiguous().T
+        assert not z.is_contiguous()
+        quantizer = FSQ([8, 6, 5])
+        assert torch.equal(quantizer(z)[1], quantizer(z.contiguous())[1])
+
+    def test_no_latents_and_a_single_one(self) -> None:
+        quantizer = FSQ([8, 5])
+        codes, indices = quantizer(torch.zeros(3, 0, 2))
+        assert (codes.shape, indices.shape) == ((3, 0, 2), (3, 0))
+        codes, index = quantizer(torch.zeros(2))
+        assert codes.tolist() == [0, 0]
+        assert index == 4 + 8 * 2
 
 
 class TestPrecision:
+    @pytest.mark.parametrize("levels", [(9, 9, 9, 9, 9, 9, 9), (7,) * 9, (251,) * 6])
+    def test_numbers_are_exact_whatever_a_product_may_round(
+        self, levels: tuple[int, ...]
+    ) -> None:
+        quantizer, z = FSQ(levels), latents(levels)
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium")
+        try:
+            indices = quantizer(z)[1]
+        finally:
+            torch.set_float32_matmul_precision(before)
+        assert torch.equal(indices, plainly(quantizer, z)[1])
+
     @every_level_set
     def test_bfloat16_input_is_quantised_in_float32(
         self, levels: tuple[int, ...]
@@ -236,3 +304,8 @@ def test_constants_follow_the_module_and_stay_out_of_checkpoints() -> None:
 def test_levels_that_quantise_nothing_are_refused(levels: list[int]) -> None:
     with pytest.raises(ScalingError, match=r"must each be at least 2; .* drop it"):
         FSQ(levels)
+
+
+def test_a_codebook_that_cannot_be_numbered_is_refused() -> None:
+    with pytest.raises(ScalingError, match=r"at most 2\^53, .*: drop a channel"):
+        FSQ([1000] * 6)

@@ -1,6 +1,8 @@
-"""The motion tokenizer is the paper's: its shape, its parameters, its round trip."""
+"""The motion tokenizers are the paper's: their shape, parameters and round trip."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,20 +12,28 @@ from torch import Tensor, nn
 
 from scaling.errors import ScalingError
 from scaling.models.levels import DOWNSAMPLING, whole_tokens
-from scaling.models.tokenizer import (
-    MotionTokenizer,
-    TokenizerConfig,
+from scaling.models.quantization import Quantization
+from scaling.models.tokenizer import MotionTokenizer, TokenizerConfig
+
+SMALL = TokenizerConfig(
+    quantization=Quantization(levels=(8, 6, 5)), num_features=7, width=12, depth=3
 )
 
-SMALL = TokenizerConfig(levels=(8, 6, 5), num_features=7, width=12, depth=3)
+QUANTIZATIONS = {
+    "fsq": Quantization(levels=(8, 6, 5)),
+    "vq": Quantization(method="vq", codes=50),
+    "rfsq": Quantization(method="rfsq", levels=(8, 6, 5), stages=3),
+}
+every_quantization = pytest.mark.parametrize("method", QUANTIZATIONS)
 
 
 def tokenizer(config: TokenizerConfig = SMALL, seed: int = 0) -> MotionTokenizer:
     """Draw a tokenizer whose latents spread over several levels."""
     torch.manual_seed(seed)
     model = MotionTokenizer(config)
-    with torch.no_grad():
-        model.project_in.weight.mul_(20)
+    if isinstance(model.project_in, nn.Linear):
+        with torch.no_grad():
+            model.project_in.weight.mul_(20)
     return model
 
 
@@ -36,7 +46,7 @@ def motion(frames: int, batch: int = 2, config: TokenizerConfig = SMALL) -> Tens
 class TestShape:
     @pytest.mark.parametrize("frames", [4, 8, 64, 196])
     def test_four_frames_are_one_token(self, frames: int) -> None:
-        reconstruction, indices = tokenizer()(motion(frames))
+        reconstruction, indices, _ = tokenizer()(motion(frames))
         assert DOWNSAMPLING == 4
         assert reconstruction.shape == (2, frames, 7)
         assert indices.shape == (2, frames // 4)
@@ -44,9 +54,14 @@ class TestShape:
 
     @pytest.mark.parametrize("depth", [1, 2, 4])
     def test_any_depth_and_width(self, depth: int) -> None:
-        config = TokenizerConfig(levels=(5, 3), num_features=3, width=6, depth=depth)
+        config = TokenizerConfig(
+            quantization=Quantization(levels=(5, 3)),
+            num_features=3,
+            width=6,
+            depth=depth,
+        )
         found = tokenizer(config)(motion(12, config=config))
-        assert [x.shape for x in found] == [(2, 12, 3), (2, 3)]
+        assert [x.shape for x in found[:2]] == [(2, 12, 3), (2, 3)]
 
     @given(st.integers(0, 10_000))
     def test_whole_tokens_drops_less_than_one(self, frames: int) -> None:
@@ -58,7 +73,7 @@ class TestShape:
 class TestRoundTrip:
     def test_decoding_the_codes_is_forward_s_reconstruction(self) -> None:
         model, x = tokenizer(), motion(64)
-        reconstruction, indices = model(x)
+        reconstruction, indices, _ = model(x)
         assert len(set(indices.flatten().tolist())) > 5
         assert torch.equal(model.encode(x), indices)
         torch.testing.assert_close(
@@ -94,6 +109,66 @@ def test_gradient_reaches_every_parameter() -> None:
         assert weight.grad.any(), name
 
 
+class TestQuantizations:
+    @staticmethod
+    def of(method: str) -> MotionTokenizer:
+        """A tokenizer past its first batch, from which VQ takes its codes."""
+        model = tokenizer(replace(SMALL, quantization=QUANTIZATIONS[method]))
+        model(motion(64))
+        return model.eval()
+
+    @every_quantization
+    def test_decoding_the_codes_is_forward_s_reconstruction(self, method: str) -> None:
+        model, x = self.of(method), motion(64)
+        drawn = model(x)
+        assert drawn.indices.shape == (2, 16 * QUANTIZATIONS[method].stages)
+        assert torch.equal(model.encode(x), drawn.indices)
+        assert len(drawn.indices.unique()) > 5
+        torch.testing.assert_close(
+            model.decode(drawn.indices), drawn.motion, atol=1e-5, rtol=1e-5
+        )
+
+    @every_quantization
+    def test_only_whole_latents_are_drawn(self, method: str) -> None:
+        model = self.of(method)
+        indices = model.encode(motion(32))[:, :-1]
+        latents = indices.shape[1] // QUANTIZATIONS[method].stages
+        assert model.decode(indices).shape == (2, 4 * latents, 7)
+
+    @every_quantization
+    def test_commitment_is_the_distance_to_learnt_codes(self, method: str) -> None:
+        model, x = self.of(method), motion(64)
+        found = model(x).commitment
+        if method != "vq":
+            assert found == 0
+            return
+        latents = model.encoder(x.transpose(1, 2)).transpose(1, 2)
+        codes = model.quantizer.indices_to_codes(model.encode(x))
+        torch.testing.assert_close(found, (latents - codes).square().mean())
+        found.backward()
+        for name, weight in model.named_parameters():
+            reached = weight.grad is not None and bool(weight.grad.any())
+            assert reached == name.startswith("encoder"), name
+
+    def test_vq_quantises_the_encoder_s_channels_as_they_are(self) -> None:
+        model = self.of("vq")
+        assert model.quantizer.codebook.shape == (50, SMALL.width)
+        names = [name for name, _ in model.named_parameters()]
+        assert all(name.startswith(("encoder.", "decoder.")) for name in names)
+
+    def test_decay_reaches_vq(self) -> None:
+        config = replace(SMALL, quantization=QUANTIZATIONS["vq"], ema=0.5)
+        assert MotionTokenizer(config).quantizer.decay == 0.5
+
+    def test_weights_are_drawn_in_the_order_of_the_data(self) -> None:
+        drawn = tokenizer().state_dict()
+        torch.manual_seed(0)
+        first = nn.Conv1d(SMALL.num_features, SMALL.width, 3, padding=1)
+        assert torch.equal(drawn["encoder.0.weight"], first.weight)
+        order = list(dict.fromkeys(name.split(".")[0] for name in drawn))
+        assert order == ["encoder", "project_in", "project_out", "decoder"]
+
+
 class TestArchitecture:
     def test_paper_s_configuration_has_this_many_parameters(self) -> None:
         # by hand, width 512: convolutions of kernel 1, 3, 4 with their biases
@@ -104,7 +179,9 @@ class TestArchitecture:
         projections = (512 * 6 + 6) + (6 * 512 + 512)
         assert encoder + decoder + projections == 19_443_469
         with torch.device("meta"):
-            model = MotionTokenizer(TokenizerConfig(levels=(8, 8, 8, 5, 5, 5)))
+            model = MotionTokenizer(
+                TokenizerConfig(quantization=Quantization(levels=(8, 8, 8, 5, 5, 5)))
+            )
         assert sum(weight.numel() for weight in model.parameters()) == 19_443_469
 
     def test_dilations_run_9_3_1_at_each_resolution(self) -> None:
@@ -138,10 +215,5 @@ class TestArchitecture:
 @pytest.mark.parametrize("field", ["num_features", "width", "depth"])
 def test_field_below_one_is_refused_by_name(field: str) -> None:
     with pytest.raises(ScalingError) as error:
-        TokenizerConfig(levels=(8, 6, 5), **{field: 0})
+        TokenizerConfig(quantization=Quantization(levels=(8, 6, 5)), **{field: 0})
     assert str(error.value) == f"{field} 0 must be at least 1; set it higher"
-
-
-def test_levels_are_refused_as_in_fsq() -> None:
-    with pytest.raises(ScalingError, match=r"levels \[8, 1\] must each be at least 2"):
-        MotionTokenizer(TokenizerConfig(levels=(8, 1), width=4))

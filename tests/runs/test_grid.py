@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from scaling.errors import ScalingError
-from scaling.runs.grid import Grid, KinematicCorpus, load_grid
+from scaling.runs.grid import load_grid
+from scaling.runs.sections import Grid, KinematicCorpus
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -52,7 +53,7 @@ def test_examples_are_sound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCALING_DATA", "/somewhere")
     grid = load_grid(EXAMPLES / f"{name}.yaml")
     assert grid.study == name
-    assert len(grid.tokenizers.level_sets) >= 2
+    assert len(grid.tokenizers.quantizations) >= 2
     assert len(grid.transformers.sizes) >= 4
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from scaling.errors import ScalingError
 from scaling.models.flops import non_vocab_params, vocab_params
-from scaling.runs.grid import Grid, load_grid
-from scaling.runs.plan import Plan, describe, expand
+from scaling.runs.grid import load_grid
+from scaling.runs.jobs import describe
+from scaling.runs.plan import Plan, expand
+from scaling.runs.sections import Grid
 
 BASE = """\
 study: base
