@@ -29,18 +29,30 @@ class Quantization:
 
     def __post_init__(self) -> None:
         if self.method == "vq":
-            if self.codes < 2:
-                raise ScalingError(
-                    f"a VQ codebook of {self.codes} codes; expected at least 2: "
-                    "name a larger one"
-                )
+            rules = [
+                ("codes", self.codes, self.codes >= 2, "at least 2"),
+                ("levels", list(self.levels), not self.levels, "none, for VQ"),
+            ]
         else:
             check_levels(self.levels)
-        if self.stages < 1:
-            raise ScalingError(
-                f"{self.stages} stages of quantisation; expected at least 1: set it "
-                "higher"
-            )
+            rules = [("codes", self.codes, not self.codes, "0, beside levels")]
+        residual = self.method == "rfsq"
+        one = self.stages == 1 or (residual and self.stages > 1)
+        rules += [
+            ("stages", self.stages, one, "1, or more for residual FSQ"),
+            (
+                "levels",
+                list(self.levels),
+                not residual or self.stages == 1 or min(self.levels) > 2,
+                "at least 3 each in stages, since 2 leave no residual",
+            ),
+        ]
+        for name, value, kept, rule in rules:
+            if not kept:
+                raise ScalingError(
+                    f"{name} {value} of a {self.method} codebook; expected {rule}: "
+                    "change it"
+                )
 
     @property
     def codebook_size(self) -> int:

@@ -73,9 +73,9 @@ class VQ(nn.Module):
         indices : Tensor of int64, shape (...,)
         """
         with torch.autocast(z.device.type, enabled=False):
-            latents = z.detach().float().flatten(0, -2)
+            latents = z.detach().float().reshape(-1, z.shape[-1])
             if self.training and not self.updates:
-                self.codebook.copy_(self._drawn_from(latents))
+                self.codebook.copy_(self._drawn(latents, self.codebook_size))
                 self.sums.copy_(self.codebook)
             indices = self.nearest(latents)
             codes = self.codebook[indices].view(z.shape).to(z.dtype)
@@ -108,19 +108,17 @@ class VQ(nn.Module):
         self.counts.lerp_(counts.to(self.counts), 1 - self.decay)
         self.sums.lerp_(sums, 1 - self.decay)
         self.updates += 1
-        used = (self.counts >= 1)[:, None]
-        mean = self.sums / self.counts[:, None]
-        self.codebook.copy_(torch.where(used, mean, self._drawn_from(latents)))
+        self.codebook.copy_(self.sums / self.counts[:, None])
+        unused = self.counts < 1
+        self.codebook[unused] = self._drawn(latents, int(unused.sum()))
 
-    def _drawn_from(self, latents: Tensor) -> Tensor:
-        """Draw a latent for each code; where they are too few, with a little noise."""
+    def _drawn(self, latents: Tensor, count: int) -> Tensor:
+        """Draw so many latents; where there are too few, again with a little noise."""
         n, width = latents.shape
         chance = torch.Generator(latents.device).manual_seed(int(self.updates))
         order = torch.randperm(n, generator=chance, device=latents.device)
-        drawn = latents[
-            order[torch.arange(self.codebook_size, device=order.device) % n]
-        ]
-        if n < self.codebook_size:
+        drawn = latents[order.repeat(-(-count // n))[:count]]
+        if count > n:
             noise = torch.empty_like(drawn).normal_(generator=chance)
             drawn += 0.01 / width**0.5 * noise
         return drawn

@@ -39,11 +39,15 @@ def test_equal_ones_are_one() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"method": "vq", "codes": 1}, "a VQ codebook of 1 codes; .* at least 2"),
-        ({"method": "vq", "levels": (8, 6, 5)}, "a VQ codebook of 0 codes"),
+        ({"method": "vq", "codes": 1}, "codes 1 of a vq codebook; .* at least 2"),
+        ({"method": "vq", "levels": (8, 6, 5)}, "codes 0 of a vq codebook"),
+        ({"method": "vq", "codes": 9, "levels": (3, 3)}, "levels .* of a vq codebook"),
+        ({"levels": (3, 3), "codes": 9}, "codes 9 of a fsq codebook; expected 0"),
+        ({"levels": (3, 3), "stages": 2}, "stages 2 of a fsq codebook; expected 1"),
+        ({"method": "rfsq", "levels": (8, 2), "stages": 2}, "expected at least 3 each"),
         ({"levels": (8, 1)}, r"levels \[8, 1\] must each be at least 2"),
         ({"levels": ()}, r"levels \[\] must each be at least 2"),
-        ({"method": "rfsq", "levels": (8, 5), "stages": 0}, "0 stages"),
+        ({"method": "rfsq", "levels": (8, 5), "stages": 0}, "stages 0 of"),
     ],
 )
 def test_what_quantises_nothing_is_refused(given: dict[str, Any], message: str) -> None:

@@ -144,13 +144,13 @@ class TestUpdate:
 class TestStart:
     def test_codes_are_latents_of_the_first_batch(self) -> None:
         x = latents(0)
-        drawn = VQ(16, 3)._drawn_from(x)
+        drawn = VQ(16, 3)._drawn(x, 16)
         assert rows_of(drawn) <= rows_of(x)
         assert len(rows_of(drawn)) == 16
 
     def test_too_few_latents_are_used_again_with_a_little_noise(self) -> None:
         x = latents(0, rows=5)
-        drawn = VQ(64, 3)._drawn_from(x)
+        drawn = VQ(64, 3)._drawn(x, 64)
         assert len(rows_of(drawn)) == 64
         nearest = (drawn[:, None] - x).norm(dim=-1).min(1)
         assert 0 < nearest.values.median() < 0.02  # 0.01, spread over the width
@@ -188,9 +188,9 @@ class TestResume:
 
     def test_steps_draw_differently(self) -> None:
         quantizer, x = VQ(16, 3), latents(0)
-        first = quantizer._drawn_from(x)
+        first = quantizer._drawn(x, 16)
         quantizer.updates += 1
-        assert not torch.equal(quantizer._drawn_from(x), first)
+        assert not torch.equal(quantizer._drawn(x, 16), first)
 
 
 def test_codes_settle_in_the_data() -> None:
