@@ -1,15 +1,25 @@
-"""Captions as text ids: a byte-pair vocabulary learnt from the training captions.
+"""Captions as a prefix: text ids learnt with the model, or a frozen encoder's states.
 
-The ids index a table that is trained with the transformer, so nothing is downloaded.
-Every caption ends with the end-of-text piece, so that an empty caption still has one
-position from which the first motion token is predicted.
+- `CaptionEncoder`: a byte-pair vocabulary learnt from the training captions. Its ids
+  index a table that is trained with the transformer, so nothing is downloaded.
+- `TextEncoder`: word-level states of a network that is not trained (ScaMo: the last
+  hidden state of every piece of flan-t5-xl, the end included).
+
+Every caption ends with an end piece, so that an empty caption still has one position
+from which the first motion token is predicted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Protocol
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from tokenizers import (
     Tokenizer,
     decoders,
@@ -19,9 +29,17 @@ from tokenizers import (
     trainers,
 )
 
+Float32 = NDArray[np.float32]
+
+Text = NDArray[np.int64] | Float32
+"""A caption: piece ids (P,), or the states of a frozen encoder (P, W)."""
+
 END_OF_TEXT = "</s>"
 END_ID = 0
 """The trainer gives special pieces the first ids."""
+
+ENCODED_AT_ONCE = 32
+"""Captions of equal length that a frozen encoder reads in one batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +56,13 @@ class CaptionEncoder:
         """Number of text ids."""
         return int(self.tokenizer.get_vocab_size())
 
-    def encode(self, captions: Sequence[str]) -> list[list[int]]:
+    def encode(self, captions: Sequence[str]) -> list[NDArray[np.int64]]:
         """Text ids of each caption, ending with the end-of-text piece."""
         # a caption that spells the end piece out means its letters
         self.tokenizer.encode_special_tokens = True
         pieces = self.tokenizer.encode_batch(list(captions))
-        return [[*piece.ids[: self.max_length - 1], END_ID] for piece in pieces]
+        cut = (piece.ids[: self.max_length - 1] for piece in pieces)
+        return [np.array([*ids, END_ID], np.int64) for ids in cut]
 
     def to_json(self) -> str:
         """Serialise the vocabulary."""
@@ -83,3 +102,99 @@ def train_caption_encoder(
     )
     tokenizer.train_from_iterator(sorted(captions), trainer)
     return CaptionEncoder(tokenizer, max_length)
+
+
+class TextEncoder(Protocol):
+    """A frozen encoder: captions to word-level states and a mask."""
+
+    @property
+    def model(self) -> str:
+        """Name."""
+
+    @property
+    def revision(self) -> str:
+        """What tells two sets of weights of one name apart."""
+
+    @property
+    def width(self) -> int:
+        """Width of a state, W."""
+
+    @property
+    def max_length(self) -> int:
+        """Longest caption in pieces; longer ones are cut."""
+
+    def encode(self, captions: Sequence[str]) -> tuple[Float32, NDArray[np.bool_]]:
+        """States (B, P, W), 0 in the padding, and the mask (B, P) of what is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenEncoder:
+    """The last hidden states of a network; its weights are loaded at first use."""
+
+    model: str
+    """Name."""
+    revision: str
+    """Commit of the hub, or digest of the files."""
+    width: int
+    """Width of a state, W."""
+    max_length: int
+    """Longest caption in pieces, the end included; longer ones are cut."""
+    load: Callable[[], tuple[Callable[[str], list[int]], torch.nn.Module]]
+    """Gives a caption's pieces, ending with the end piece, and the network."""
+
+    @cached_property
+    def _loaded(self) -> tuple[Callable[[str], list[int]], torch.nn.Module]:
+        return self.load()
+
+    def encode(self, captions: Sequence[str]) -> tuple[Float32, NDArray[np.bool_]]:
+        """States (B, P, W), 0 in the padding, and the mask (B, P) of what is none."""
+        pieces_of, _ = self._loaded
+        pieces = [self._cut(pieces_of(caption)) for caption in captions]
+        rows = [np.zeros((0, self.width), np.float32)] * len(pieces)
+        for group in _of_equal_length(pieces):
+            states = self._states([pieces[number] for number in group])
+            for number, row in zip(group, states, strict=True):
+                rows[number] = row
+        return padded(rows, self.width)
+
+    def _cut(self, pieces: list[int]) -> list[int]:
+        if len(pieces) <= self.max_length:
+            return pieces
+        return [*pieces[: self.max_length - 1], pieces[-1]]
+
+    @torch.inference_mode()
+    def _states(self, pieces: list[list[int]]) -> Float32:
+        """Encode captions of equal length, (B, P) to (B, P, W)."""
+        _, network = self._loaded
+        device = next(network.parameters()).device
+        ids = torch.tensor(pieces, device=device)
+        states: torch.Tensor = network(input_ids=ids).last_hidden_state
+        return np.asarray(states.float().cpu().numpy())
+
+
+def _of_equal_length(pieces: Sequence[Sequence[int]]) -> Iterable[list[int]]:
+    """Numbers of captions of one length, in batches: none is padded in the network."""
+
+    def length(number: int) -> int:
+        return len(pieces[number])
+
+    for _, group in groupby(sorted(range(len(pieces)), key=length), length):
+        numbers = list(group)
+        for first in range(0, len(numbers), ENCODED_AT_ONCE):
+            yield numbers[first : first + ENCODED_AT_ONCE]
+
+
+def padded(rows: Sequence[Float32], width: int) -> tuple[Float32, NDArray[np.bool_]]:
+    """Stack captions' states (P_i, W) as (B, P, W), with the mask (B, P)."""
+    lengths = np.array([len(row) for row in rows], np.int64)
+    mask = np.arange(max(lengths, default=0)) < lengths[:, None]
+    states = np.zeros((*mask.shape, width), np.float32)
+    if rows:
+        states[mask] = np.concatenate(rows)
+    return states, mask
+
+
+def word_states(encoder: TextEncoder, captions: Sequence[str]) -> list[Float32]:
+    """Encode captions, each as its states (P_i, W) without padding."""
+    states, mask = encoder.encode(captions)
+    return [row[kept] for row, kept in zip(states, mask, strict=True)]

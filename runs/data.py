@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from scaling.errors import ScalingError
-from scaling.models.text import CaptionEncoder
+from scaling.models.text import Text
 from scaling.models.transformer import Batch
 from scaling.runs.corpora import Clip
 
@@ -28,8 +28,8 @@ class Rows:
 
     codes: list[NDArray[np.int32]]
     """Motion tokens of each clip."""
-    texts: list[list[list[int]]]
-    """Text ids of each caption of each clip."""
+    texts: list[list[Text]]
+    """Each caption of each clip, as the transformer takes it."""
     end: int
     """The end token, V."""
 
@@ -70,11 +70,12 @@ class Rows:
         is_text = np.zeros(shape, bool)
         for line, (row, text, span) in enumerate(zip(rows, texts, spans, strict=True)):
             start = len(text)
-            ids[line, :start], ids[line, start:span] = text, self.codes[row]
+            ids[line, start:span] = self.codes[row]
             is_text[line, :start] = True
             targets[line, start - 1 : span - 1] = self.codes[row]
             targets[line, span - 1] = self.end
-        return Batch(*map(torch.from_numpy, (ids, is_text, targets)))
+        arrays = (ids, is_text, targets, np.concatenate(texts))
+        return Batch(*map(torch.from_numpy, arrays))
 
     def batches(self) -> Iterator[Batch]:
         """Lay out the whole split once, each row with its first caption."""
@@ -87,14 +88,14 @@ class Rows:
 def rows_of(
     clips: Sequence[Clip],
     codes: Sequence[NDArray[np.int32]],
-    encoder: CaptionEncoder,
+    encode: Callable[[Sequence[str]], Sequence[Text]],
     end: int,
 ) -> Rows:
     """Pair clips' tokens with their captions; clips without a token drop out."""
     kept = [(c, row) for c, row in zip(clips, codes, strict=True) if len(row)]
     return Rows(
         [row for _, row in kept],
-        [encoder.encode(clip.captions) for clip, _ in kept],
+        [list(encode(clip.captions)) for clip, _ in kept],
         end,
     )
 

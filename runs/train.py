@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -11,24 +12,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scaling.files import write_text
 from scaling.models.flops import non_vocab_params, training_flops
-from scaling.models.levels import (
-    DOWNSAMPLING,
-    codebook_size,
-    nominal_codebook_size,
-)
+from scaling.models.levels import DOWNSAMPLING
 from scaling.models.skeleton import FPS
-from scaling.models.text import CaptionEncoder, train_caption_encoder
+from scaling.models.text import CaptionEncoder, Text, train_caption_encoder
 from scaling.models.transformer import (
     PrefixTransformer,
     TransformerConfig,
     vocabulary_split,
 )
 from scaling.record import Row
+from scaling.runs import text
 from scaling.runs.corpora import Corpus
 from scaling.runs.data import Rows, Sampler, require_context, rows_of
+from scaling.runs.jobs import TransformerJob
 from scaling.runs.loop import Reporter, Training, evenly_spaced, train, warmup_cosine
-from scaling.runs.plan import TransformerJob
 from scaling.runs.unigram import Unigram
 
 
@@ -41,11 +40,26 @@ def caption_encoder(job: TransformerJob, corpus: Corpus) -> CaptionEncoder:
     )
 
 
-def build_model(job: TransformerJob, text_vocab_size: int) -> PrefixTransformer:
+def caption_texts(
+    job: TransformerJob, corpus: Corpus, out: Path
+) -> tuple[Callable[[Sequence[str]], Sequence[Text]], int | None]:
+    """Find how a run's captions become text, and the size of its table of pieces.
+
+    A run that learns its text writes the vocabulary into its folder; one that reads a
+    frozen encoder's states has no table.
+    """
+    if job.text is not None:
+        return text.load(out / job.text), None
+    encoder = caption_encoder(job, corpus)
+    write_text(out / job.folder / text.VOCABULARY, encoder.to_json())
+    return encoder.encode, encoder.vocab_size
+
+
+def build_model(job: TransformerJob, text_vocab_size: int | None) -> PrefixTransformer:
     """Build a run's transformer with the weights that its seed draws."""
     config = TransformerConfig(
         size=job.size,
-        codebook_size=codebook_size(job.levels),
+        codebook_size=job.quantization.codebook_size,
         text_vocab_size=text_vocab_size,
         text_width=job.section.text_width,
         context=job.section.context,
@@ -63,8 +77,9 @@ def record(job: TransformerJob, model: PrefixTransformer, device: str) -> Row:
     return {
         "size": job.size.name,
         "corpus": job.corpus,
-        "codebook_size": codebook_size(job.levels),
-        "nominal_codebook_size": nominal_codebook_size(job.levels),
+        "quantizer": job.quantization.method,
+        "codebook_size": job.quantization.codebook_size,
+        "nominal_codebook_size": job.quantization.nominal,
         "non_vocab_params": non_vocabulary,
         "vocab_params": vocabulary,
         "total_params": total,
@@ -140,7 +155,7 @@ def splits_of(
     job: TransformerJob,
     corpus: Corpus,
     codes: list[NDArray[np.int32]],
-    encoder: CaptionEncoder,
+    encode: Callable[[Sequence[str]], Sequence[Text]],
 ) -> dict[str, Rows]:
     """Rows of the training and the test split."""
     splits = {}
@@ -151,7 +166,8 @@ def splits_of(
             if clip.split == name
         ]
         clips, rows = zip(*chosen, strict=True)
-        splits[name] = rows_of(clips, rows, encoder, codebook_size(job.levels))
+        end = job.quantization.codebook_size
+        splits[name] = rows_of(clips, rows, encode, end)
     require_context(job.section.context, *splits.values())
     return splits
 

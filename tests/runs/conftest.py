@@ -1,7 +1,8 @@
-"""One uninterrupted run of the tiny grid, to look at and to compare with."""
+"""What tests of runs share: the tiny grid run to its end, and a tiny T5."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,3 +22,65 @@ def straight(
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [str(out / "runs.csv")]
     return out
+
+
+T5_CAPTIONS = [
+    "a person walks forward, turns left, sits down and then waves with the right hand",
+    "someone jumps",
+]
+
+
+def write_t5(folder: Path, seed: int = 0) -> Path:
+    """Write a T5 of width 16 as its publisher would: a decoder in it, a tokenizer."""
+    # here and not above: most tests do without
+    import tokenizers
+    import torch
+    import transformers
+
+    words = tokenizers.Tokenizer(tokenizers.models.Unigram())
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    trainer = tokenizers.trainers.UnigramTrainer(
+        vocab_size=80,
+        special_tokens=["<pad>", "</s>", "<unk>"],
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    words.train_from_iterator(T5_CAPTIONS, trainer)
+    words.post_processor = tokenizers.processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = transformers.T5Config(
+        vocab_size=words.get_vocab_size(),
+        d_model=16,
+        d_kv=8,
+        d_ff=32,
+        num_layers=2,
+        num_heads=2,
+        feed_forward_proj="gated-gelu",
+    )
+    network = transformers.T5ForConditionalGeneration(config)
+    network.bfloat16().save_pretrained(folder)  # as the large ones are
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_t5() -> Callable[..., Path]:
+    """Write a T5 of random weights: folder, seed."""
+    return write_t5
+
+
+@pytest.fixture(scope="session")
+def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One T5 of random weights."""
+    return write_t5(tmp_path_factory.mktemp("t5") / "tiny")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where captions' states are kept in a test."""
+    monkeypatch.setenv("SCALING_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "text"

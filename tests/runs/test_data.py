@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from scaling.errors import ScalingError
-from scaling.models.text import END_ID, train_caption_encoder
+from scaling.models.text import END_ID, Text, train_caption_encoder
 from scaling.runs.corpora import Clip
 from scaling.runs.data import Rows, Sampler, require_context, rows_of
 from scaling.runs.unigram import Unigram
@@ -17,20 +17,25 @@ from scaling.runs.unigram import Unigram
 V = 50
 
 
+def text(ids: list[int]) -> NDArray[np.int64]:
+    return np.array(ids, np.int64)
+
+
 def made(lengths: list[int], captions: int = 2) -> Rows:
     rng = np.random.default_rng(0)
     codes = [rng.integers(0, V, n).astype(np.int32) for n in lengths]
-    texts = [
-        [[7 + k, *range(1, 1 + row % 3 + k), END_ID] for k in range(captions)]
+    texts: list[list[Text]] = [
+        [text([7 + k, *range(1, 1 + row % 3 + k), END_ID]) for k in range(captions)]
         for row in range(len(lengths))
     ]
     return Rows(codes, texts, V)
 
 
 def test_a_row_is_text_then_motion_then_end() -> None:
-    rows = Rows([np.array([4, 5, 6], np.int32)], [[[9, 8, 0]]], V)
+    rows = Rows([np.array([4, 5, 6], np.int32)], [[text([9, 8, 0])]], V)
     batch = rows.batch([0], [0])
-    assert batch.ids.tolist() == [[9, 8, 0, 4, 5, 6]]
+    assert batch.ids.tolist() == [[0, 0, 0, 4, 5, 6]]
+    assert batch.text.tolist() == [9, 8, 0]
     assert batch.is_text.tolist() == [[True, True, True, False, False, False]]
     # the last text position predicts the first motion token, the last token the end
     assert batch.targets.tolist() == [[-1, -1, 4, 5, 6, V]]
@@ -41,13 +46,24 @@ def test_shorter_rows_are_padded_and_padding_is_never_scored() -> None:
     rows = made([2, 5])
     batch = rows.batch([0, 1], [0, 1])
     for line, (row, caption) in enumerate([(0, 0), (1, 1)]):
-        text, codes = rows.texts[row][caption], rows.codes[row]
-        start, span = len(text), len(text) + len(codes)
-        assert batch.ids[line, :start].tolist() == text
+        caption_ids, codes = rows.texts[row][caption], rows.codes[row]
+        start, span = len(caption_ids), len(caption_ids) + len(codes)
+        assert batch.is_text[line, :start].all()
         assert batch.ids[line, start:span].tolist() == codes.tolist()
         assert not batch.is_text[line, start:].any()
         assert (batch.targets[line, span:] == -1).all()
     assert batch.num_targets == 2 + 5 + 2
+    pieces = [*rows.texts[0][0].tolist(), *rows.texts[1][1].tolist()]
+    assert batch.text.tolist() == pieces
+
+
+def test_states_of_a_frozen_encoder_stand_in_order_of_rows() -> None:
+    rng = np.random.default_rng(0)
+    states = [rng.random((n, 6), np.float32) for n in (3, 1)]
+    rows = Rows([np.zeros(2, np.int32)] * 2, [[x] for x in states], V)
+    batch = rows.batch([1, 0], [0, 0])
+    assert batch.is_text.sum(1).tolist() == [1, 3]
+    assert batch.text.tolist() == [*states[1].tolist(), *states[0].tolist()]
 
 
 def test_a_split_is_evaluated_once_and_whole() -> None:
@@ -82,6 +98,7 @@ def test_a_batch_depends_on_its_step_alone() -> None:
             other.batch(late)
         a, b = one.batch(step), other.batch(step)
         assert a.ids.tolist() == b.ids.tolist()
+        assert a.text.tolist() == b.text.tolist()
         assert a.targets.tolist() == b.targets.tolist()
     assert one.batch(3).ids.tolist() != Sampler(rows, 8, seed=2).batch(3).ids.tolist()
 
@@ -112,7 +129,7 @@ def test_a_batch_larger_than_the_split_is_refused() -> None:
 
 
 def test_a_context_that_would_cut_a_row_is_refused() -> None:
-    rows = Rows([np.zeros(10, np.int32)], [[[1, 2, 3, 0]]], V)
+    rows = Rows([np.zeros(10, np.int32)], [[text([1, 2, 3, 0])]], V)
     require_context(15, rows)
     with pytest.raises(
         ScalingError, match=r"14 positions are fewer .* row's 15; set it"
@@ -127,26 +144,26 @@ def test_clips_without_a_token_drop_out() -> None:
         for name, frames in (("short", 3), ("long", 8))
     ]
     codes = [np.zeros(0, np.int32), np.array([1, 2], np.int32)]
-    rows = rows_of(clips, codes, encoder, V)
+    rows = rows_of(clips, codes, encoder.encode, V)
     assert [row.tolist() for row in rows.codes] == [[1, 2]]
     assert len(rows.texts) == 1
 
 
 class TestUnigram:
     def test_frequencies_count_one_end_token_per_row(self) -> None:
-        rows = Rows([np.array([0, 0, 1], np.int32)] * 2, [[[0]]] * 2, 3)
+        rows = Rows([np.array([0, 0, 1], np.int32)] * 2, [[text([0])]] * 2, 3)
         assert Unigram.of(rows).counts.tolist() == [4, 2, 0, 2]
 
     def test_the_loss_is_the_mean_over_tokens(self) -> None:
-        train = Rows([np.array([0, 0, 0, 1], np.int32)], [[[0]]], 2)
-        test = Rows([np.array([1], np.int32)], [[[0]]], 2)
+        train = Rows([np.array([0, 0, 0, 1], np.int32)], [[text([0])]], 2)
+        test = Rows([np.array([1], np.int32)], [[text([0])]], 2)
         q = {0: 3 / 5, 1: 1 / 5, 2: 1 / 5}
         expected = -(np.log(q[1]) + np.log(q[2])) / 2
         assert Unigram.of(train).loss(test) == pytest.approx(expected, abs=1e-15)
 
     def test_codes_that_training_never_shows_count_once_and_are_reported(self) -> None:
-        train = Rows([np.array([0, 0], np.int32)], [[[0]]], 4)
-        test = Rows([np.array([2, 2, 3, 0], np.int32)], [[[0]]], 4)
+        train = Rows([np.array([0, 0], np.int32)], [[text([0])]], 4)
+        test = Rows([np.array([2, 2, 3, 0], np.int32)], [[text([0])]], 4)
         unigram = Unigram.of(train)
         q = np.exp(unigram.log_frequencies)
         assert q.tolist() == pytest.approx([2 / 6, 1 / 6, 1 / 6, 1 / 6, 1 / 6])

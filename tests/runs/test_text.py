@@ -1,0 +1,192 @@
+"""Captions' states lie beside the corpus, and transformers learn from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from scaling.errors import ScalingError
+from scaling.files import read_json, write_json
+from scaling.models.flops import non_vocab_params
+from scaling.models.quantization import Quantization
+from scaling.models.sizes import size
+from scaling.models.text import word_states
+from scaling.record import RESULT
+from scaling.runs import text, train
+from scaling.runs.corpora import Clip, Corpus
+from scaling.runs.jobs import TextJob, TransformerJob
+from scaling.runs.loop import Reporter
+from scaling.runs.sections import Transformers
+from scaling.runs.store import MetricsLog
+from scaling.runs.text_encoders import encoder, identity_of
+
+if TYPE_CHECKING:
+    from tests.conftest import CommandLine
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+QUIET = Reporter(progress=lambda done, total: None, say=lambda text: None)
+
+WIDTH, LENGTH = 16, 24
+V, TOKENS = 4, 6
+MOVES = ["walks forward", "jumps", "sits down", "waves with the right hand"]
+
+
+@pytest.fixture
+def corpus() -> Corpus:
+    """Four moves, each said in two ways; nothing but the caption tells which."""
+    clips = [
+        Clip(
+            name=f"{split}-{number}",
+            split=split,
+            captions=(f"a person {MOVES[number % V]}", f"someone {MOVES[number % V]}"),
+            start=0,
+            frames=4 * TOKENS,
+        )
+        for split, count in (("train", 32), ("test", 8))
+        for number in range(count)
+    ]
+    features = np.zeros((4 * TOKENS, 263), np.float32)
+    return Corpus(clips=tuple(clips), features=features, mean=features, std=features)
+
+
+def section_of(encoder: str) -> Transformers:
+    return Transformers(
+        sizes=("2x2x32",),
+        tokens=(20_000,),
+        batch_size=8,
+        evaluations=4,
+        text_encoder=encoder,
+        text_width=WIDTH,
+        text_length=LENGTH,
+    )
+
+
+@pytest.fixture
+def encoded(t5: Path, corpus: Corpus, tmp_path: Path) -> Path:
+    """Run store with a finished text job."""
+    job = TextJob(folder="text", corpus="corpus", section=section_of(str(t5)))
+    (tmp_path / "text").mkdir()
+    result = text.run(job, corpus, tmp_path / "text", QUIET)
+    write_json(tmp_path / "text" / RESULT, result)
+    return tmp_path
+
+
+def transformer_job(encoder: str, text: str | None) -> TransformerJob:
+    return TransformerJob(
+        folder="run",
+        corpus="corpus",
+        tokenizer="tokenizer",
+        size=size("2x2x32"),
+        text=text,
+        quantization=Quantization(method="fsq", levels=(2, 2)),
+        tokens=20_000,
+        seed=0,
+        section=section_of(encoder),
+    )
+
+
+class TestJob:
+    def test_result_and_files(self, encoded: Path, t5: Path) -> None:
+        states = text.load(encoded / "text")
+        captions = [
+            f"{who} {move}" for who in ("a person", "someone") for move in MOVES
+        ]
+        assert set(states.spans) == set(captions)
+        expected = word_states(encoder(str(t5), LENGTH), captions)
+        for row, alone in zip(states(captions), expected, strict=True):
+            np.testing.assert_allclose(row, alone, atol=1e-5)
+            assert isinstance(row, np.memmap)
+        assert read_json(encoded / "text" / RESULT) == {
+            "status": "finished",
+            "captions": 8,
+            "positions": sum(map(len, expected)),
+            "width": WIDTH,
+            "encoder": str(t5),
+            "revision": identity_of(str(t5)),
+        }
+        assert len(states.states) == sum(map(len, expected))
+
+    def test_any_caption_is_encoded_as_the_run_s_were(
+        self, encoded: Path, t5: Path
+    ) -> None:
+        captions = ["someone jumps", "a mummy walks", "", "someone jumps"]
+        section = section_of(str(t5))
+        found = text.encode_captions(section, encoded / "text", captions)
+        alone = word_states(encoder(str(t5), LENGTH), captions)
+        for row, expected in zip(found, alone, strict=True):
+            np.testing.assert_allclose(row, expected, atol=1e-5)
+
+    def test_the_corpus_captions_need_no_encoder(self, encoded: Path) -> None:
+        section = section_of("acme/gone")
+        found = text.encode_captions(section, encoded / "text", ["someone jumps"])
+        known = text.load(encoded / "text")
+        np.testing.assert_array_equal(found[0], known(["someone jumps"])[0])
+
+    def test_another_encoder_than_the_run_s_is_refused(
+        self, encoded: Path, tmp_path: Path, make_t5: Callable[..., Path]
+    ) -> None:
+        section = section_of(str(make_t5(tmp_path / "other", seed=1)))
+        with pytest.raises(ScalingError, match="that the run was trained with"):
+            text.encode_captions(section, encoded / "text", ["a mummy walks"])
+
+    def test_learnt_pieces_come_from_the_run(
+        self, corpus: Corpus, tmp_path: Path
+    ) -> None:
+        job = transformer_job("bpe", None)
+        captions = ["a person jumps", "", "someone moonwalks"]
+        encode, vocabulary = train.caption_texts(job, corpus, tmp_path)
+        expected = train.caption_encoder(job, corpus)
+        assert vocabulary == expected.vocab_size
+        again = text.encode_captions(job.section, tmp_path / "run", captions)
+        for three in zip(
+            encode(captions), again, expected.encode(captions), strict=True
+        ):
+            assert len({tuple(ids.tolist()) for ids in three}) == 1
+
+
+class TestTransformer:
+    def test_learns_from_frozen_states(
+        self, encoded: Path, t5: Path, corpus: Corpus
+    ) -> None:
+        job = transformer_job(str(t5), "text")
+        codes = [
+            np.full(TOKENS, int(clip.name.split("-")[1]) % V, np.int32)
+            for clip in corpus.clips
+        ]
+        encode, vocabulary = train.caption_texts(job, corpus, encoded)
+        model = train.build_model(job, vocabulary)
+        assert not any("text_embedding" in name for name, _ in model.named_parameters())
+        record = train.record(job, model, "cpu")
+        assert record["non_vocab_params"] == non_vocab_params(job.architecture)
+        splits = train.splits_of(job, corpus, codes, encode)
+        (encoded / "run").mkdir()
+        result = train.run(job, model, splits, encoded / "run", "cpu", QUIET)
+        assert result["status"] == "finished"
+        losses = [r["loss"] for r in MetricsLog(encoded / "run/metrics.jsonl").rows]
+        # who cannot read guesses the first token of each row among the four moves
+        blind = math.log(V) / (TOKENS + 1)
+        assert losses[-1] < blind / 4
+        assert losses[-1] < losses[0]
+
+    def test_in_a_grid(
+        self, t5: Path, tiny: Path, tmp_path: Path, scaling: CommandLine
+    ) -> None:
+        grid = tmp_path / "grid.yaml"
+        grid.write_text(f"{tiny.read_text()}  text_encoder: {t5}\n")
+        done = scaling.run("run", grid, "--out", tmp_path / "out", "--jobs", 2)
+        assert done.returncode == 0, done.stderr
+        (folder,) = (tmp_path / "out").glob("text-*")
+        assert read_json(folder / RESULT)["width"] == WIDTH
+        configs = [
+            read_json(path) for path in sorted((tmp_path / "out").glob("1x*/*.json"))
+        ]
+        assert {c["text_width"] for c in configs if "text_width" in c} == {WIDTH}
+        for metrics in (tmp_path / "out").glob("1x*/metrics.jsonl"):
+            rows = MetricsLog(metrics).rows
+            assert rows[-1]["loss"] < rows[0]["loss"]
