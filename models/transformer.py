@@ -5,7 +5,8 @@
 - pre-RMSNorm blocks, rotary positions counted over text and motion, SwiGLU
 - no biases but the text projection's, no dropout
 - untied head, run only on the positions that are scored
-- text enters as states of width `text_width`, projected linearly into the prefix
+- text enters as states of width `text_width`, projected linearly into the prefix: of a
+  table trained with the model, or of a frozen encoder
 
 Tensor shapes: B rows, T positions, H heads, d width, K = d / H.
 """
@@ -13,7 +14,9 @@ Tensor shapes: B rows, T positions, H heads, d width, K = d / H.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import torch
 import torch.nn.functional as F
@@ -32,8 +35,9 @@ class TransformerConfig:
     """Layers, heads, widths."""
     codebook_size: int
     """V, real number of codes; code V is the end token, a target and never an input."""
-    text_vocab_size: int
-    """Rows of the text table that is trained with the model."""
+    text_vocab_size: int | None
+    """Rows of the text table that is trained with the model; None where a frozen
+    encoder gives the states."""
     text_width: int = 64
     """Width of the text states."""
     context: int = 201
@@ -44,15 +48,17 @@ class TransformerConfig:
 class Batch:
     """Rows of text and motion, padded at the end to the longest.
 
-    Tensors, not numbers, so it is positional: ids, is_text, targets, each (B, T).
+    Tensors, not numbers, so it is positional: ids, is_text, targets, each (B, T); text.
     """
 
     ids: Tensor
-    """Text ids where `is_text`, codes elsewhere; 0 in the padding."""
+    """Codes; 0 where `is_text` and in the padding."""
     is_text: Tensor
     """Which positions hold text."""
     targets: Tensor
     """The token that follows, where it is motion or the end; -1 elsewhere."""
+    text: Tensor
+    """What stands there, row by row: piece ids (M,), or states (M, text_width)."""
 
     @property
     def num_targets(self) -> int:
@@ -61,7 +67,30 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Move to a device."""
-        return Batch(*(x.to(device) for x in (self.ids, self.is_text, self.targets)))
+        tensors = (self.ids, self.is_text, self.targets, self.text)
+        return Batch(*(x.to(device) for x in tensors))
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """What one block remembers of earlier positions, and where it puts the next.
+
+    Tensors, not numbers, so it is positional: keys, values, positions.
+    """
+
+    keys: Tensor
+    """(B, H, S, K): one slot for each position of a row; unused ones are masked."""
+    values: Tensor
+    """(B, H, S, K)."""
+    positions: Tensor
+    """Slots that the next keys and values go to, (B, T)."""
+
+    def extended(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Put (B, H, T, K) in their slots; return all that is remembered."""
+        rows = torch.arange(len(k), device=k.device)[:, None]
+        self.keys[rows, :, self.positions] = k.transpose(1, 2)
+        self.values[rows, :, self.positions] = v.transpose(1, 2)
+        return self.keys, self.values
 
 
 class Attention(nn.Module):
@@ -73,12 +102,19 @@ class Attention(nn.Module):
         self.query_key_value = nn.Linear(size.d_model, 3 * size.d_model, bias=False)
         self.output = nn.Linear(size.d_model, size.d_model, bias=False)
 
-    def forward(self, x: Tensor, mask: Tensor, rotation: Tensor) -> Tensor:
-        """Attend: x (B, T, d), mask (B, 1, T, T) true where seen."""
+    def forward(
+        self, x: Tensor, mask: Tensor, rotation: Tensor, cache: Cache | None = None
+    ) -> Tensor:
+        """Attend: x (B, T, d), mask (B, 1, T, S) true where seen.
+
+        S is T, or the slots of a cache that holds the positions before x as well.
+        """
         B, T, d = x.shape
         heads = self.query_key_value(x).view(B, T, 3, self.n_heads, -1)
         q, k, v = heads.permute(2, 0, 3, 1, 4)  # each (B, H, T, K)
         q, k = rotate(q, rotation), rotate(k, rotation)
+        if cache is not None:
+            k, v = cache.extended(k, v)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         out: Tensor = self.output(y.transpose(1, 2).reshape(B, T, d))
         return out
@@ -109,9 +145,11 @@ class Block(nn.Module):
         self.feed_forward_norm = nn.RMSNorm(size.d_model, eps=1e-5)
         self.feed_forward = SwiGLU(size)
 
-    def forward(self, x: Tensor, mask: Tensor, rotation: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, mask: Tensor, rotation: Tensor, cache: Cache | None = None
+    ) -> Tensor:
         """Map (B, T, d) to the same shape."""
-        x = x + self.attention(self.attention_norm(x), mask, rotation)
+        x = x + self.attention(self.attention_norm(x), mask, rotation, cache)
         out: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
         return out
 
@@ -131,7 +169,10 @@ class PrefixTransformer(nn.Module):
         self.config = config
         size = config.size
         self.embedding = nn.Embedding(config.codebook_size, size.d_model)
-        self.text_embedding = nn.Embedding(config.text_vocab_size, config.text_width)
+        if config.text_vocab_size is not None:
+            self.text_embedding = nn.Embedding(
+                config.text_vocab_size, config.text_width
+            )
         self.text_projection = nn.Linear(config.text_width, size.d_model)
         self.blocks = nn.ModuleList(Block(size) for _ in range(size.n_layers))
         self.norm = nn.RMSNorm(size.d_model, eps=1e-5)
@@ -163,21 +204,56 @@ class PrefixTransformer(nn.Module):
                 std = scale / math.sqrt(weight.shape[1])
                 nn.init.normal_(weight, std=std, generator=generator)
 
-    def hidden(self, batch: Batch) -> Tensor:
-        """Compute the final hidden states, (B, T, d)."""
+    def hidden(self, batch: Batch, caches: Sequence[Cache] = ()) -> Tensor:
+        """Compute the final hidden states, (B, T, d).
+
+        Parameters
+        ----------
+        batch : Batch
+            Whole rows.
+        caches : sequence of Cache
+            One for each block, to be filled for `next_hidden`; or none.
+        """
         is_text = batch.is_text
         motion = self.embedding(batch.ids[~is_text])
-        text = self.text_projection(self.text_embedding(batch.ids[is_text]))
+        text = self._text_states(batch.text)
         # the residual stream stays float32, also where autocast made text bfloat16
         x = motion.new_zeros(*batch.ids.shape, self.config.size.d_model)
         x = x.masked_scatter(~is_text[..., None], motion)
         x = x.masked_scatter(is_text[..., None], text.to(x.dtype))
-        mask = prefix_mask(is_text)
         rotation = self.rotations[: x.shape[1]]
-        for block in self.blocks:
-            x = block(x, mask, rotation)
+        return self._through_blocks(x, prefix_mask(is_text), rotation, caches)
+
+    def next_hidden(self, codes: Tensor, caches: Sequence[Cache]) -> Tensor:
+        """Compute the final hidden state of one more code per row, (B, d).
+
+        Parameters
+        ----------
+        codes : Tensor
+            (B,); where they stand in their rows is said by the caches.
+        caches : sequence of Cache
+            One for each block, with all earlier positions.
+        """
+        positions = caches[0].positions
+        slots = torch.arange(caches[0].keys.shape[2], device=codes.device)
+        mask = (slots <= positions)[:, None, None]
+        rotation = self.rotations[positions][:, None]
+        x = self.embedding(codes)[:, None]
+        return self._through_blocks(x, mask, rotation, caches)[:, 0]
+
+    def _through_blocks(
+        self, x: Tensor, mask: Tensor, rotation: Tensor, caches: Sequence[Cache]
+    ) -> Tensor:
+        for block, cache in zip_longest(self.blocks, caches):
+            x = block(x, mask, rotation, cache)
         out: Tensor = self.norm(x)
         return out
+
+    def _text_states(self, text: Tensor) -> Tensor:
+        """Project text into the prefix: piece ids (M,) or states (M, W), to (M, d)."""
+        states = text if text.is_floating_point() else self.text_embedding(text)
+        projected: Tensor = self.text_projection(states)
+        return projected
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits over V codes and the end token at every position, (B, T, V + 1)."""
@@ -223,7 +299,10 @@ def rotary_table(length: int, head_width: int) -> Tensor:
 
 
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Turn interleaved pairs of channels by their position's angles, (B, H, T, K)."""
+    """Turn interleaved pairs of channels by their position's angles, (B, H, T, K).
+
+    The angles are `rotary_table`'s, (T, K / 2, 2), or each row's, (B, 1, T, K / 2, 2).
+    """
     even, odd = x.reshape(*x.shape[:-1], -1, 2).unbind(-1)
     cos, sin = rotation.unbind(-1)
     turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1)
@@ -239,7 +318,7 @@ def parameter_groups(model: PrefixTransformer) -> dict[str, int]:
     groups = {
         "embedding": count(model.embedding),
         "head": count(model.head),
-        "text_embedding": count(model.text_embedding),
+        "text_embedding": count(getattr(model, "text_embedding", nn.Identity())),
         "text_projection": count(model.text_projection),
         "blocks": count(model.blocks),
         "norm": count(model.norm),

@@ -87,13 +87,14 @@ def random_batch(
     """Draw rows of so many text positions and codes."""
     generator = torch.Generator().manual_seed(0)
     length = max(text + codes for text, codes in rows) + padding
-    ids = torch.randint(min(codebook, texts), (len(rows), length), generator=generator)
+    ids = torch.randint(codebook, (len(rows), length), generator=generator)
     is_text = torch.zeros(ids.shape, dtype=torch.bool)
     targets = torch.full(ids.shape, -1)
     for row, (text, codes) in enumerate(rows):
         is_text[row, :text] = True
         targets[row, text - 1 : text + codes] = codebook
-    return Batch(ids, is_text, targets)
+    pieces = torch.randint(texts, (int(is_text.sum()),), generator=generator)
+    return Batch(ids, is_text, targets, pieces)
 
 
 def counted(

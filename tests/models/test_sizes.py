@@ -1,15 +1,23 @@
-"""Sizes: the paper's six, the spelling LxHxD, and the shapes that are refused."""
+"""Sizes: the paper's six and what they hold, the spelling LxHxD, what is refused."""
 
 from __future__ import annotations
 
 import math
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling.errors import ScalingError
+from scaling.models import flops
 from scaling.models.sizes import PAPER_SIZES, Size, size
+from scaling.models.transformer import (
+    PrefixTransformer,
+    TransformerConfig,
+    parameter_groups,
+    vocabulary_split,
+)
 
 TABLE_1 = [
     ("44M", 8, 8, 512, 1536),
@@ -102,3 +110,61 @@ def test_impossible_shape_is_refused(text: str, message: str) -> None:
 def test_negative_width_is_refused_from_code_as_from_text() -> None:
     with pytest.raises(ScalingError, match="size w: d_model -64 must be at least 1"):
         Size(name="w", n_layers=1, n_heads=1, d_model=-64)
+
+
+SECTION_4 = {
+    "44M": (27_271_680, 1_049_088, ("28.57", "44.05", "93.86")),
+    "111M": (84_953_856, 1_573_632, ("86.90", "110.12", "184.83")),
+    "343M": (308_331_520, 2_098_176, ("310.92", "341.89", "441.50")),
+    "775M": (731_475_200, 2_622_720, ("734.72", "773.42", "897.94")),
+    "1B": (1_359_103_488, 3_147_264, ("1362.99", "1409.44", "1558.86")),
+    "3B": (2_988_598_400, 6_556_800, ("2996.70", "3093.47", "3404.76")),
+}
+"""Blocks with norms, text projection, and totals in millions at three codebooks.
+
+The released code's shapes, whose input table has rows for end and pad.
+"""
+
+
+def paper_model(name: str, codes: int) -> PrefixTransformer:
+    """Build one of the paper's models without memory for its weights."""
+    with torch.device("meta"):
+        return PrefixTransformer(
+            TransformerConfig(
+                size=PAPER_SIZES[name],
+                codebook_size=codes,
+                text_vocab_size=None,
+                text_width=2048,
+            )
+        )
+
+
+class TestLadder:
+    @pytest.mark.parametrize("name", PAPER_SIZES)
+    def test_groups_are_the_paper_s_table(self, name: str) -> None:
+        blocks_and_norms, text_projection, _ = SECTION_4[name]
+        groups = parameter_groups(paper_model(name, 240))
+        assert groups["blocks"] + groups["norm"] == blocks_and_norms
+        assert groups["text_projection"] == text_projection
+        assert groups["embedding"] == 240 * PAPER_SIZES[name].d_model
+        assert groups["head"] == 241 * PAPER_SIZES[name].d_model
+        assert groups["text_embedding"] == 0
+
+    @pytest.mark.parametrize("name", PAPER_SIZES)
+    @pytest.mark.parametrize("column", range(3))
+    def test_total_is_the_paper_s_less_two_rows_of_the_input_table(
+        self, name: str, column: int
+    ) -> None:
+        total = vocabulary_split(paper_model(name, (240, 15360, 64000)[column]))[2]
+        end_and_pad = 2 * PAPER_SIZES[name].d_model
+        assert f"{(total + end_and_pad) / 1e6:.2f}" == SECTION_4[name][2][column]
+
+    @pytest.mark.parametrize("name", PAPER_SIZES)
+    @pytest.mark.parametrize("codes", [15, 4375, 64000])
+    def test_split_is_the_closed_formula(self, name: str, codes: int) -> None:
+        net = paper_model(name, codes)
+        architecture = flops.Architecture(size=PAPER_SIZES[name], codebook_size=codes)
+        non_vocabulary, vocabulary, total = vocabulary_split(net)
+        assert non_vocabulary == flops.non_vocab_params(architecture)
+        assert vocabulary == flops.vocab_params(architecture)
+        assert total == sum(weight.numel() for weight in net.parameters())
