@@ -1,7 +1,8 @@
-"""Corpora: captioned motion from a generator or a pack, as normalised features on disk.
+"""Corpora: captioned motion from generator or files, as normalised features on disk.
 
 A corpus folder holds `features.npy` (frames of all clips after one another, z-scored by
-the training split), `statistics.npz` (the mean and deviation) and `clips.json`.
+the training split, or as HumanML3D published), `statistics.npz` (the mean and
+deviation), `clips.json`, and `skipped.json`: what was left out and why.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from scaling.files import read_json, write_json
 from scaling.models.levels import DOWNSAMPLING
 from scaling.models.motion import NUM_FEATURES, Facing, features, mean_std
 from scaling.models.skeleton import FPS
-from scaling.runs import kinematic, pack
-from scaling.runs.grid import CorpusSection, KinematicCorpus
+from scaling.runs import humanml3d, kinematic, mocap, pack
+from scaling.runs.sections import (
+    CorpusSection,
+    HumanML3DCorpus,
+    KinematicCorpus,
+    PackedCorpus,
+)
+from scaling.runs.sources import SPLITS, Reading, Report, Source
 
 Float32 = NDArray[np.float32]
-
-SPLITS = ("train", "val", "test")
-
-FACING: dict[str, Facing] = {"kinematic": "fixed", "packed": "h3d"}
-"""Facing by kind of corpus: captured motion is to be compared with published features,
-generated motion is not, and need not carry their slips."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,16 +74,6 @@ class Corpus:
         return motion * self.std + self.mean
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """One motion before it has features: name, split, captions, joints (T, 22, 3)."""
-
-    name: str
-    split: str
-    captions: tuple[str, ...]
-    joints: NDArray[np.floating]
-
-
 def build(
     section: CorpusSection, folder: Path, progress: Callable[[int, int], None]
 ) -> dict[str, float]:
@@ -91,40 +82,55 @@ def build(
     Returns
     -------
     dict
-        Clips and hours, in all and by split.
+        Clips and hours, by split, and how many clips, files or rows were left out.
     """
-    if isinstance(section, KinematicCorpus):
-        total, sources = section.sequences, _kinematic(section)
-    else:
-        packed = pack.entries(Path(section.path), mirrored=section.mirror)
-        total, sources = len(packed), _packed(packed, Path(section.path))
-    facing = FACING[section.kind]
+    report = Report()
+    # captured motion is to be compared with published features; generated motion is
+    # not, and need not carry their slips
+    facing: Facing = "fixed" if isinstance(section, KinematicCorpus) else "h3d"
     clips: list[Clip] = []
     start = 0
+    steps, groups = _reading(section, report)
     with (folder / "features.raw").open("wb") as file:
-        for number, source in enumerate(sources, 1):
-            motion = _features(source, facing)
-            file.write(motion.tobytes())
-            clips.append(
-                Clip(
-                    name=source.name,
-                    split=source.split,
-                    captions=source.captions,
-                    start=start,
-                    frames=len(motion),
+        for number, group in enumerate(groups, 1):
+            for source in group:
+                motion = _features(source, facing)
+                file.write(motion.tobytes())
+                clips.append(
+                    Clip(
+                        name=source.name,
+                        split=source.split,
+                        captions=source.captions,
+                        start=start,
+                        frames=len(motion),
+                    )
                 )
-            )
-            start += len(motion)
-            progress(number, total)
+                start += len(motion)
+            progress(number, steps)
     _check(clips)
-    _normalise(folder, clips, start)
+    _normalise(folder, clips, start, _published(section))
     write_json(folder / "clips.json", {"clips": [asdict(clip) for clip in clips]})
-    return _summary(clips)
+    write_json(folder / "skipped.json", asdict(report))
+    return {**_summary(clips), "skipped": len(report.skipped)}
 
 
-def _features(source: _Source, facing: Facing) -> Float32:
+def _reading(section: CorpusSection, report: Report) -> Reading:
+    match section:
+        case KinematicCorpus():
+            return _kinematic(section)
+        case PackedCorpus():
+            return pack.sources(section, report)
+        case HumanML3DCorpus():
+            return humanml3d.sources(Path(section.path), report)
+        case _:
+            return mocap.sources(section, report)
+
+
+def _features(source: Source, facing: Facing) -> Float32:
+    if source.motion.ndim == 2:
+        return source.motion.astype(np.float32)
     try:
-        return features(source.joints, facing).astype(np.float32)
+        return features(source.motion, facing).astype(np.float32)
     except ScalingError as error:
         raise ScalingError(f"clip {source.name}: {error}") from None
 
@@ -143,13 +149,55 @@ def load(folder: Path) -> Corpus:
     )
 
 
-def _normalise(folder: Path, clips: Sequence[Clip], frames: int) -> None:
+def files(section: CorpusSection) -> list[Path]:
+    """List the files whose content determines a corpus, in a fixed order.
+
+    Their digests cost about a second per GB, once they are in memory.
+
+    Raises
+    ------
+    ScalingError
+        If the folder does not hold what the corpus is made of.
+    """
+    match section:
+        case KinematicCorpus():
+            return []
+        case PackedCorpus():
+            return pack.files(section)
+        case HumanML3DCorpus():
+            return humanml3d.files(Path(section.path))
+        case _:
+            return mocap.files(section)
+
+
+def count_frames(section: CorpusSection) -> int:
+    """Count the frames of a corpus of files, about, without reading its motion."""
+    match section:
+        case KinematicCorpus():
+            raise ScalingError("a generated corpus has no files to count frames in")
+        case PackedCorpus():
+            return pack.count_frames(section)
+        case HumanML3DCorpus():
+            return humanml3d.count_frames(Path(section.path))
+        case _:
+            return mocap.count_frames(section)
+
+
+def _published(section: CorpusSection) -> tuple[Float32, Float32] | None:
+    if isinstance(section, HumanML3DCorpus):
+        return humanml3d.statistics(Path(section.path))
+    return None
+
+
+def _normalise(
+    folder: Path,
+    clips: Sequence[Clip],
+    frames: int,
+    published: tuple[Float32, Float32] | None,
+) -> None:
     raw_path = folder / "features.raw"
     raw = np.memmap(raw_path, np.float32, "r", shape=(frames, NUM_FEATURES))
-    training = np.concatenate(
-        [raw[c.start : c.start + c.frames] for c in clips if c.split == "train"]
-    )
-    mean, std = (x.astype(np.float32) for x in mean_std(training))
+    mean, std = published or _mean_std(raw, clips)
     # written in order, not through a map: on a full disk a map ends the process
     head = {"descr": "<f4", "fortran_order": False, "shape": raw.shape}
     with (folder / "features.npy").open("wb") as file:
@@ -161,14 +209,22 @@ def _normalise(folder: Path, clips: Sequence[Clip], frames: int) -> None:
     raw_path.unlink()
 
 
+def _mean_std(raw: Float32, clips: Sequence[Clip]) -> tuple[Float32, Float32]:
+    training = np.concatenate(
+        [raw[c.start : c.start + c.frames] for c in clips if c.split == "train"]
+    )
+    mean, std = mean_std(training)
+    return mean.astype(np.float32), std.astype(np.float32)
+
+
 def _check(clips: Sequence[Clip]) -> None:
     """Refuse what would mix splits up, or leave one empty."""
     names = Counter(clip.name for clip in clips)
-    name, times = names.most_common(1)[0]
-    if times > 1:
-        raise ScalingError(
-            f"{times} clips of the corpus are called {name!r}; give each its own id"
-        )
+    for name, times in names.most_common(1):
+        if times > 1:
+            raise ScalingError(
+                f"{times} clips of the corpus are called {name!r}; give each its own id"
+            )
     for split in ("train", "test"):
         chosen = [clip for clip in clips if clip.split == split]
         if not any(clip.frames >= DOWNSAMPLING for clip in chosen):
@@ -187,13 +243,23 @@ def _summary(clips: Sequence[Clip]) -> dict[str, float]:
     return summary
 
 
-# --- sources ---
+# --- the built-in corpus ---
 
 
-def _kinematic(section: KinematicCorpus) -> Iterator[_Source]:
-    for index in range(section.sequences):
-        made = kinematic.sequence(index, section.seed)
-        yield _Source(made.name, _split(index), made.captions, made.joints)
+def _kinematic(section: KinematicCorpus) -> Reading:
+    def groups() -> Iterator[list[Source]]:
+        for index in range(section.sequences):
+            made = kinematic.sequence(index, section.seed)
+            yield [
+                Source(
+                    name=made.name,
+                    split=_split(index),
+                    captions=made.captions,
+                    motion=made.joints,
+                )
+            ]
+
+    return Reading(section.sequences, groups())
 
 
 TEST_SHARE = 0.15
@@ -208,9 +274,3 @@ def _split(index: int) -> str:
     """
     place = index % 20
     return "train" if place < 16 else "val" if place == 16 else "test"
-
-
-def _packed(clips: Sequence[pack.Entry], folder: Path) -> Iterator[_Source]:
-    joints = pack.read_joints(folder)
-    for clip in clips:
-        yield _Source(clip.name, clip.split, clip.captions, clip.joints(joints))

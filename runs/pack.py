@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import ScalingError
-from scaling.models.skeleton import NUM_JOINTS, Array, canonical, mirror
+from scaling.files import write_aside, write_text
+from scaling.models.skeleton import NUM_JOINTS, Array, canonical, checked_joints, mirror
+from scaling.runs.humanml3d_texts import Texts
+from scaling.runs.sections import PackedCorpus
+from scaling.runs.sources import Reading, Report, Source
 
 FILES = ("joints.npz", "sequences.jsonl")
 """What the folder of a pack holds."""
@@ -25,10 +30,31 @@ FILES = ("joints.npz", "sequences.jsonl")
 FIELDS = {"id", "captions", "split", "start", "clips"}
 """What `sequences.jsonl` says of a sequence."""
 
+STEPS = np.float32(1e4)
+"""Steps of `local_delta` per metre."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recording:
+    """What is known of one sequence."""
+
+    name: str
+    """Unique in the corpus."""
+    split: str
+    """`train`, `val` or `test`."""
+    captions: tuple[str, ...]
+    """What it shows."""
+    clips: tuple[tuple[int, int], ...]
+    """First frame of each clip, and the frame after its last, in the sequence."""
+    start: int = 0
+    """First frame of the sequence in the joints that it is cut from."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """Whatever else is known, such as the file it comes from."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One clip of a pack, or the mirror image of one."""
+    """One clip of a sequence, or the mirror image of one."""
 
     name: str
     """Sequence and number of the clip; M before it for an image."""
@@ -37,40 +63,109 @@ class Entry:
     captions: tuple[str, ...]
     """What it shows, left and right swapped for an image."""
     first: int
-    """First frame in the pack."""
+    """First frame in the joints."""
     last: int
     """Frame after its last."""
     is_image: bool
     """Whether it is the mirror image."""
 
-    def joints(self, pack: NDArray[np.float32]) -> Array:
-        """Cut the clip out of a pack's joints (frames, 22, 3), and put it in place."""
-        clip = canonical(pack[self.first : self.last].astype(np.float64))
-        return canonical(mirror(clip)) if self.is_image else clip
+    def source(self, joints: NDArray[np.floating]) -> Source:
+        """Cut the clip out of joints (frames, 22, 3), and put it in place."""
+        clip = canonical(joints[self.first : self.last].astype(np.float64))
+        return Source(
+            name=self.name,
+            split=self.split,
+            captions=self.captions,
+            motion=canonical(mirror(clip)) if self.is_image else clip,
+        )
 
 
-def entries(folder: Path, *, mirrored: bool) -> list[Entry]:
-    """List the clips of a pack, and the images of its training clips on demand.
+def sources(section: PackedCorpus, report: Report) -> Reading:
+    """Read the clips of a pack, images of the training clips among them on demand.
+
+    Raises
+    ------
+    ScalingError
+        If a line of `sequences.jsonl` is no sequence, or texts of HumanML3D are to be
+        attached and no sequence says which are its.
+    """
+    folder = Path(section.path)
+    found = recordings(folder)
+    texts = None
+    if section.humanml3d_texts:
+        texts = Texts(Path(section.humanml3d_texts), report)
+        texts.require([recording.about for recording in found])
+
+    def groups() -> Iterator[list[Source]]:
+        joints = read_joints(folder)
+        for recording in found:
+            clips = entries(recording, mirrored=section.mirror, texts=texts)
+            yield [clip.source(joints) for clip in clips]
+        if texts:
+            report.notes.append(f"{texts.attached} clips have captions of HumanML3D")
+
+    return Reading(len(found), groups())
+
+
+def files(section: PackedCorpus) -> list[Path]:
+    """List all files that determine the corpus."""
+    folder = Path(section.path)
+    found = [folder / name for name in FILES]
+    if section.humanml3d_texts:
+        texts = Path(section.humanml3d_texts)
+        told = {row[0] for r in recordings(folder) for row in r.about.get("h3d", [])}
+        found += [
+            p for p in (texts / f"{name}.txt" for name in sorted(told)) if p.exists()
+        ]
+    return found
+
+
+def count_frames(section: PackedCorpus) -> int:
+    """Count the frames of all clips, images among them."""
+    found = recordings(Path(section.path))
+    clips = [c for r in found for c in entries(r, mirrored=section.mirror)]
+    return sum(clip.last - clip.first for clip in clips)
+
+
+def recordings(folder: Path) -> list[Recording]:
+    """List the sequences of a pack.
 
     Raises
     ------
     ScalingError
         If a line is not a JSON object with the fields of a sequence.
     """
+    return [
+        Recording(
+            name=row["id"],
+            split=row["split"],
+            captions=tuple(row["captions"]),
+            clips=tuple((first, last) for first, last in row["clips"]),
+            start=row["start"],
+            about={key: row[key] for key in row.keys() - FIELDS},
+        )
+        for row in _rows(folder / "sequences.jsonl")
+    ]
+
+
+def entries(
+    recording: Recording, *, mirrored: bool, texts: Texts | None = None
+) -> list[Entry]:
+    """List the clips of a sequence, with their images if it is for training."""
     found = []
-    for row in _sequences(folder / "sequences.jsonl"):
-        for number, (first, last) in enumerate(row["clips"]):
-            clip = Entry(
-                name=f"{row['id']}.{number}",
-                split=row["split"],
-                captions=tuple(row["captions"]),
-                first=row["start"] + first,
-                last=row["start"] + last,
-                is_image=False,
-            )
-            found.append(clip)
-            if mirrored and clip.split == "train":
-                found.append(_image(clip))
+    for number, (first, last) in enumerate(recording.clips):
+        further = texts.of(recording.about, first, last) if texts else []
+        clip = Entry(
+            name=f"{recording.name}.{number}",
+            split=recording.split,
+            captions=tuple(dict.fromkeys([*further, *recording.captions])),
+            first=recording.start + first,
+            last=recording.start + last,
+            is_image=False,
+        )
+        found.append(clip)
+        if mirrored and clip.split == "train":
+            found.append(_image(clip))
     return found
 
 
@@ -80,11 +175,73 @@ def read_joints(folder: Path) -> NDArray[np.float32]:
     root = arrays["root"][:, None]
     # the deltas wrap around in int16, and so must their sum
     offsets = np.cumsum(arrays["local_delta"], axis=1, dtype=np.int16)
-    local = offsets.T.reshape(-1, NUM_JOINTS - 1, 3).astype(np.float32) / 1e4
+    local = offsets.T.reshape(-1, NUM_JOINTS - 1, 3).astype(np.float32) / STEPS
     return np.concatenate([root, root + local], axis=1)
 
 
-def _sequences(path: Path) -> list[dict[str, Any]]:
+def write(folder: Path, found: Iterable[tuple[Recording, Array]]) -> list[Recording]:
+    """Write sequences and their joints (T, 22, 3) as a pack, exact to 0.05 mm.
+
+    Returns
+    -------
+    list of Recording
+        What `recordings` reads back.
+
+    Raises
+    ------
+    ScalingError
+        If the folder holds a pack, there is no sequence, or a joint is 3.27 m or more
+        from its pelvis.
+    """
+    existing = [name for name in FILES if (folder / name).exists()]
+    if existing:
+        raise ScalingError(
+            f"{folder} holds {existing[0]} already; expected a new folder: name another"
+        )
+    roots, offsets, rows = [], [], []
+    start = 0
+    for recording, motion in found:
+        joints = checked_joints(motion, frames=1)
+        local = np.round((joints[:, 1:] - joints[:, :1]) * STEPS)
+        furthest = float(np.abs(local).max())
+        if furthest > np.iinfo(np.int16).max:
+            raise ScalingError(
+                f"{recording.name}: a joint is {furthest / STEPS:.2f} m from the "
+                "pelvis; expected less than 3.27 m: leave it out"
+            )
+        roots.append(joints[:, 0].astype(np.float32))
+        offsets.append(local.astype(np.int16).reshape(len(local), -1))
+        rows.append(_row(recording, start, len(joints)))
+        start += len(joints)
+    if not rows:
+        raise ScalingError("no sequence is left to be packed; name other files")
+    flat = np.concatenate(offsets).T
+    root = np.concatenate(roots)
+    deltas = np.diff(flat, axis=1, prepend=np.zeros((63, 1), np.int16))
+
+    def save(path: Path) -> None:
+        with path.open("wb") as file:  # savez would add a suffix to the name
+            np.savez_compressed(file, root=root, local_delta=deltas)
+
+    write_aside(folder / "joints.npz", save)
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_text(folder / "sequences.jsonl", lines)
+    return recordings(folder)
+
+
+def _row(recording: Recording, start: int, frames: int) -> dict[str, Any]:
+    return {
+        **recording.about,
+        "id": recording.name,
+        "captions": recording.captions,
+        "split": recording.split,
+        "start": start,
+        "frames": frames,
+        "clips": recording.clips,
+    }
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:

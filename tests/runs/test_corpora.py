@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from scaling.errors import ScalingError
+from scaling.files import read_json
 from scaling.models.motion import features, recover
 from scaling.models.skeleton import canonical
 from scaling.runs import corpora, kinematic
-from scaling.runs.grid import KinematicCorpus, PackedCorpus
+from scaling.runs.sections import KinematicCorpus, PackedCorpus
+from scaling.runs.sources import SPLITS
 
 DATA = os.environ.get("SCALING_DATA")
 real = pytest.mark.skipif(
@@ -52,7 +54,9 @@ def pack(folder: Path, joints: np.ndarray, splits: tuple[str, ...]) -> PackedCor
 def test_a_generated_corpus_is_what_the_generator_makes(tmp_path: Path) -> None:
     summary = corpora.build(KinematicCorpus(sequences=20, seed=5), tmp_path, silent)
     corpus = corpora.load(tmp_path)
-    assert [summary[f"{split}_clips"] for split in corpora.SPLITS] == [16, 1, 3]
+    assert [summary[f"{split}_clips"] for split in SPLITS] == [16, 1, 3]
+    assert summary["skipped"] == 0
+    assert read_json(tmp_path / "skipped.json") == {"skipped": {}, "notes": []}
     for index in (0, 16, 19):
         clip, made = corpus.clips[index], kinematic.sequence(index, 5)
         assert clip.captions == made.captions
