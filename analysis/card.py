@@ -110,7 +110,7 @@ class Card:
                 low=low,
                 high=high,
                 state=_state(fit, name),
-                unit=parameter.unit,
+                unit=parameter.unit.replace("nats", fit.sample.loss_unit),
                 meaning=parameter.meaning,
             )
         return found

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from scaling.analysis.table import OWN_RUN, Quantity, blank
 from scaling.errors import ScalingError
+from scaling.record import MEASURES
 
 POSITIVE = (
     "flops",
@@ -25,7 +26,7 @@ POSITIVE = (
     "codebook_size",
 )
 LOSSES = ("normalised_loss", "loss")
-NUMBERS = (*POSITIVE, *LOSSES, "weight")
+NUMBERS = (*POSITIVE, *LOSSES, *MEASURES, "weight")
 """Columns that are read as numbers."""
 
 NEEDED = ("C", "L_u", "weight")

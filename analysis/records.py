@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from scaling.analysis import reference
+from scaling.analysis import measures, reference
 from scaling.analysis.accounting import (
     add_compute_or_data,
     add_unique_tokens,
@@ -66,7 +66,8 @@ def read(
         Column of the tables for a symbol or a name of the record, such as
         ``{"C": "compute", "N_nv": "params"}``. A column so named takes the place of
         one that has the record's name, and an explicit ``L`` that of the normalised
-        loss. Run stores need none.
+        loss. Run stores need none; there, as in tables, ``{"L": "fid"}`` sets a score
+        of generated motion in the loss' place.
 
     Returns
     -------
@@ -86,7 +87,7 @@ def read(
         raise ScalingError("no records given; pass a run store, a CSV file, or scamo")
     notes: list[str] = []
     named = _named(sources, notes)
-    columns = columns or {}
+    score, columns = measures.asked(columns or {})
     renamed = _renamed(columns)
     if list(named) == ["scamo"]:
         records = reference.records()
@@ -105,11 +106,14 @@ def read(
         derived += [
             s for s in ("C", "D") if NAMES[s] in whole and NAMES[s] not in table
         ]
-        _require(whole, name)
+        _require(whole, name, (score,) if score else LOSSES)
         tables[name] = _name_runs(add_unique_tokens(whole, name, notes), name, notes)
     if columns and all(map(_is_store, named.values())):
         notes.append(UNUSED)
-    records = _joined(tables, notes, suspicions)
+    loss = None
+    if score:
+        tables, loss = measures.as_loss(tables, score, notes)
+    records = _joined(tables, loss, notes, suspicions)
     return replace(records, suspicions=tuple(suspicions), derived=tuple(derived))
 
 
@@ -247,12 +251,12 @@ def _rename(
     return table.rename(columns=dict(renamed))
 
 
-def _require(table: pd.DataFrame, source: str) -> None:
+def _require(table: pd.DataFrame, source: str, losses: Sequence[str]) -> None:
     if "flops" not in table:
         missing = _missing(table, source, "flops", "C")
         raise ScalingError(f"{missing}, or N and D, which give C = 6 N D")
-    if not any(name in table for name in LOSSES):
-        raise ScalingError(_missing(table, source, "normalised_loss", "L_u"))
+    if not any(name in table for name in losses):
+        raise ScalingError(_missing(table, source, losses[0], "L_u"))
 
 
 def _missing(table: pd.DataFrame, source: str, column: str, key: str) -> str:
@@ -303,15 +307,18 @@ def _name_runs(table: pd.DataFrame, source: str, notes: list[str]) -> pd.DataFra
 
 
 def _joined(
-    tables: Mapping[str, pd.DataFrame], notes: list[str], suspicions: list[str]
+    tables: Mapping[str, pd.DataFrame],
+    loss: Quantity | None,
+    notes: list[str],
+    suspicions: list[str],
 ) -> Records:
     """Make one table of the sources, refusing values that no law can use."""
-    loss = _common_loss(tables, notes)
+    loss = loss or Quantity.of("L_u", _common_loss(tables, notes))
     quantities = _quantities(tables, loss, notes)
     everything = pd.concat(tables.values())
     if len(tables) > 1:
         everything = _tell_sources_apart(everything, notes)
-    frame, dropped = drop_diverged(everything, loss)
+    frame, dropped = drop_diverged(everything, loss.column)
     quantities = leave_out_broken(frame, quantities, notes)
     refuse_unusable(frame, [quantity.column for quantity in quantities.values()])
     note_repeated(frame, quantities, notes, suspicions)
@@ -341,15 +348,16 @@ def _common_loss(tables: Mapping[str, pd.DataFrame], notes: list[str]) -> str:
 
 
 def _quantities(
-    tables: Mapping[str, pd.DataFrame], loss: str, notes: list[str]
+    tables: Mapping[str, pd.DataFrame], loss: Quantity, notes: list[str]
 ) -> dict[str, Quantity]:
     """Find the quantities that every source holds."""
     found = {}
     for symbol in SYMBOLS:
-        column = loss if symbol == "L_u" else NAMES[symbol]
+        quantity = loss if symbol == "L_u" else Quantity.of(symbol, NAMES[symbol])
+        column = quantity.column
         lacking = [source for source, table in tables.items() if column not in table]
         if not lacking:
-            found[symbol] = Quantity.of(symbol, column)
+            found[symbol] = quantity
         elif len(lacking) < len(tables):
             notes.append(
                 f"{symbol} is left out: {', '.join(lacking)} has no column {column!r}"

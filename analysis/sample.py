@@ -37,7 +37,7 @@ class Sample:
     rows: Choice
     """Which evaluations of a run count."""
     loss_symbol: str = "L"
-    """How the loss is written: L, or L_u where it is normalised."""
+    """How the loss is written: L, L_u where it is normalised, or a score's name."""
     sources: tuple[str, ...] = ("table",)
     """Where the rows came from."""
     data_hash: str = ""
@@ -54,6 +54,11 @@ class Sample:
     """Columns that C = 6 N D gave, which show nothing of what a token costs."""
     tokens_per_step: float | None = None
     """Training tokens of an optimiser step, where the rows tell: their median."""
+
+    @property
+    def loss_unit(self) -> str:
+        """Unit of a loss: nats, or a score's name."""
+        return "nats" if self.loss_symbol in ("L", "L_u") else self.loss_symbol
 
     @property
     def n(self) -> int:

@@ -52,8 +52,14 @@ class Quantity:
 
     @property
     def shown(self) -> str:
-        """The symbol in formulas: a loss that is not normalised is L, not L_u."""
-        return "L" if self.column == "loss" else self.symbol
+        """The symbol in formulas; another loss than the normalised is not L_u.
+
+        >>> Quantity.of("L_u", "loss").shown, Quantity.of("L_u", "fid").shown
+        ('L', 'fid')
+        """
+        if self.symbol != "L_u" or self.column == "normalised_loss":
+            return self.symbol
+        return "L" if self.column == "loss" else self.column
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

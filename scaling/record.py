@@ -61,6 +61,7 @@ COLUMNS = _columns(
     Column(name="run", meaning="Run"),
     Column(name="size", meaning="Transformer size"),
     Column(name="corpus", meaning="Corpus"),
+    Column(name="quantizer", meaning="Quantizer"),
     Column(name="codebook_size", meaning="Codebook size", symbol="V", unit="codes"),
     Column(
         name="nominal_codebook_size",
@@ -95,6 +96,16 @@ COLUMNS = _columns(
         unit="nats per token",
     ),
     Column(name="bits_per_second", meaning="Test loss", unit="bits per second of data"),
+    Column(name="fid", meaning="FID of generated motion"),
+    Column(name="kid", meaning="KID of generated motion"),
+    Column(name="r_precision_1", meaning="R-precision at 1"),
+    Column(name="r_precision_2", meaning="R-precision at 2"),
+    Column(name="r_precision_3", meaning="R-precision at 3"),
+    Column(name="matching_score", meaning="Matching score"),
+    Column(name="diversity", meaning="Diversity"),
+    Column(name="multimodality", meaning="Multimodality"),
+    Column(name="scored_clips", meaning="Clips scored"),
+    Column(name="evaluator", meaning="Evaluator"),
     Column(name="seed", meaning="Seed"),
     Column(name="schedule", meaning="Learning-rate schedule"),
     Column(name="learning_rate", meaning="Peak learning rate"),
@@ -105,6 +116,16 @@ COLUMNS = _columns(
     Column(name="code_version", meaning="Code version"),
     Column(name="status", meaning="Status"),
 )
+
+
+MEASURES = (
+    *("fid", "kid", "r_precision_1", "r_precision_2", "r_precision_3"),
+    *("matching_score", "diversity", "multimodality"),
+)
+"""What generated motion is scored by."""
+
+SCORES = (*MEASURES, "scored_clips", "evaluator")
+"""Columns that `scaling evaluate` fills, at the end of a run that it scored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,6 +198,17 @@ def status(folder: Path) -> str:
     return str(read_json(folder / RESULT).get("status", "unfinished"))
 
 
+def scores(out: Path) -> dict[str, Row]:
+    """Collect the latest scores of tokenizers and runs, by folder."""
+    found = [
+        (folder / RESULT, config["target"])
+        for folder, config in run_folders(out, "scores")
+        if ended(folder)
+    ]
+    found.sort(key=lambda each: each[0].stat().st_mtime_ns)
+    return {target: read_json(path)["metrics"] for path, target in found}
+
+
 def scan(out: Path, notes: list[str] | None = None) -> list[Row]:
     """Collect the record of every transformer run below a run store.
 
@@ -193,6 +225,7 @@ def scan(out: Path, notes: list[str] | None = None) -> list[Row]:
         One row per evaluation, keyed by the names of `COLUMNS`.
     """
     rows: list[Row] = []
+    scored = scores(out)
     for folder, config in run_folders(out, "transformer"):
         path = folder / METRICS
         if not path.exists():
@@ -205,5 +238,8 @@ def scan(out: Path, notes: list[str] | None = None) -> list[Row]:
             )
         constant = {"run": folder.name, **config.get("record", {})}
         ending = {"status": status(folder)}
-        rows += [{**constant, **row, **ending} for row in metrics.rows]
+        run = [{**constant, **row, **ending} for row in metrics.rows]
+        if run and folder.name in scored:  # what was scored is the end of the run
+            run[-1] |= scored[folder.name]
+        rows += run
     return [{name: row.get(name) for name in COLUMNS} for row in rows]

@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling.errors import ScalingError
-from scaling.record import COLUMNS, Metrics, read_metrics, run_folders, scan, status
+from scaling.record import (
+    COLUMNS,
+    SCORES,
+    Metrics,
+    read_metrics,
+    run_folders,
+    scan,
+    status,
+)
 
 json_rows = st.lists(
     st.dictionaries(
@@ -212,7 +220,8 @@ class TestColumns:
             *("schedule", "learning_rate", "batch_size", "precision", "device"),
             *("seconds", "code_version", "status"),
         ]
-        assert [name for name in COLUMNS if name not in {"size", "corpus"}] == design
+        added = {"size", "corpus", "quantizer", *SCORES}
+        assert [name for name in COLUMNS if name not in added] == design
         assert all(name == column.name for name, column in COLUMNS.items())
 
     @pytest.mark.parametrize(
