@@ -26,5 +26,9 @@ and for one law fitted to all rows::
     laws_file     a file of laws -> predictions            (lines: of the envelope)
 
 `isoflop` (minimum, parabola), `isoloss` and `vocabulary` answer without one law for all
-rows; `approaches` sets them beside it. `reference` holds ScaMo's published points.
+rows; `approaches` sets them beside it. `reference` holds ScaMo's published points;
+`measures` lets a score of generated motion stand for the loss.
+
+Motion is seen through `player` (a page) and `stick` (a GIF, a strip), tokenizers and
+corpora through `tokenizer_figure` and `data_figure`.
 """

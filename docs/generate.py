@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 from pydantic import BaseModel
@@ -20,7 +22,7 @@ from scaling.analysis.formula import Formula, Parameter
 from scaling.cli import main
 from scaling.models.levels import LEVELS, codebook_size
 from scaling.record import COLUMNS
-from scaling.runs import grid
+from scaling.runs import sections
 
 DOCS = Path(__file__).resolve().parent
 
@@ -44,7 +46,13 @@ One row per evaluation of one run. `scaling run` writes one folder per run:
 | `OUT/<run>/text.json` | the caption vocabulary |
 | `OUT/<run>/result.json` | written last: the run is over |
 | `OUT/corpus-*/`, `OUT/tokenizer-*/` | features and tokens, in the same manner |
+| `OUT/evaluator-*/`, `OUT/text-*/` | an evaluator; a frozen encoder's states |
+| `OUT/scores-*/` | what an evaluator says of a tokenizer or a run |
 | `OUT/runs.csv`, `OUT/tokenizers.csv` | derived from the folders, never the source |
+| `OUT/scores.csv` | the table of `scaling evaluate`, with intervals |
+
+The scores, `fid` to `evaluator`, stand in the last evaluation of a run that
+`scaling evaluate` scored; `--columns L=fid` fits laws of one in the loss' place.
 
 `runs.csv` leaves out `seconds`, so that the same grid gives the same bytes. Any CSV,
 Parquet or JSONL file with these columns, or with others mapped by `--columns`, is as
@@ -93,6 +101,37 @@ value itself; sums wrap around in int16). `sequences.jsonl`: one JSON object a l
 and deviation of the features are computed from the training split.
 """
 
+HUMANML3D = """
+The published layout: `new_joint_vecs/NAME.npy` (frames, 263), `texts/NAME.txt`,
+`train.txt`, `val.txt` and `test.txt` with a name a line, and `Mean.npy` and `Std.npy`,
+which are used where they are there. Clips of 40 to 199 frames count; a caption with a
+beginning and an end becomes a clip of its own. Files that are missing, not finite or of
+another shape are named in the corpus' `skipped.json` and left out, as in every kind
+below.
+"""
+
+BVH = """
+Skeletons are known by their joints' names: CMU's in the MotionBuilder and the
+Daz-friendly conversion, Bandai-Namco's, and what `scaling generate` writes. The 22
+joints take HumanML3D's bone lengths; clips are cut into windows of 40 to 196 frames at
+20 per second, all of a file in one split: the table's, or 80 % train, 5 % validation,
+15 % test by a hash of the name. CMU's conversions say 120 frames per second for trials
+captured at 60; those of subjects that are known are read as such, and it is said. Set
+`lead_in` to drop the calibration pose that conversions begin with.
+"""
+
+JOINTS = """
+Each npz holds `joints` (frames, 22 or more, 3) in metres, SMPL's joints first, and may
+hold its frame rate. Windows and splits are those of `bvh`.
+"""
+
+ALONE = """
+`transformers: none` makes a study of tokenizers alone: each is trained once for every
+seed, `tokenizers.csv` is its table (the paper's Table 3), and `scaling plot OUT
+--figure tokenizers` draws it. Such a study has an evaluator, for FID, unless it says
+`evaluator: none`; FID needs one that is trained on the same corpus.
+"""
+
 LEVELS_HEAD = """
 A codebook is named by the power of two that it stands for and has the codes of its
 levels:
@@ -104,15 +143,20 @@ levels:
 
 def grid_page() -> str:
     """Show every key of a grid file."""
-    sections = [GRID_HEAD, _keys("study", grid.Grid, {"corpus", "tokenizers"})]
-    sections += [_keys("corpus, kind: kinematic", grid.KinematicCorpus)]
-    sections += [_keys("corpus, kind: packed", grid.PackedCorpus), PACK]
-    levels = [
+    own = {"corpus", "tokenizers", "transformers", "evaluator"}
+    parts = [GRID_HEAD, _keys("study", sections.Grid, own)]
+    parts += [_keys("corpus, kind: kinematic", sections.KinematicCorpus)]
+    parts += [_keys("corpus, kind: packed", sections.PackedCorpus), PACK]
+    parts += [_keys("corpus, kind: humanml3d", sections.HumanML3DCorpus), HUMANML3D]
+    parts += [_keys("corpus, kind: bvh", sections.BvhCorpus), BVH]
+    parts += [_keys("corpus, kind: joints", sections.JointsCorpus), JOINTS]
+    parts += [_keys("tokenizers", sections.Tokenizers), LEVELS_HEAD]
+    parts += [
         f"| {nominal} | {' '.join(map(str, each))} | {codebook_size(each)} |\n"
         for nominal, each in LEVELS.items()
     ]
-    sections += [_keys("tokenizers", grid.Tokenizers), LEVELS_HEAD, *levels]
-    return "".join([*sections, _keys("transformers", grid.Transformers)])
+    parts += [_keys("transformers", sections.Transformers), ALONE]
+    return "".join([*parts, _keys("evaluator", sections.Evaluator)])
 
 
 def _keys(name: str, section: type[BaseModel], left_out: set[str] = frozenset()) -> str:
@@ -135,13 +179,22 @@ def _shown(default: object) -> str:
 
 def cli_page() -> str:
     """Show the help of every command."""
-    sections = [CLI_HEAD]
-    for name, command in sorted(main.commands.items()):
-        context = click.Context(command, info_name=f"scaling {name}")
+    parts = [CLI_HEAD]
+    for name, command in _commands(main):
+        context = click.Context(command, info_name=name)
         context.max_content_width = 88
         text = re.sub(r"[ \t]+\n", "\n", command.get_help(context))
-        sections.append(f"\n## scaling {name}\n\n```text\n{text}\n```\n")
-    return "".join(sections)
+        parts.append(f"\n## {name}\n\n```text\n{text}\n```\n")
+    return "".join(parts)
+
+
+def _commands(group: click.Group, at: str = "scaling") -> Iterator[tuple[str, Any]]:
+    """Walk the commands of a group and of the groups in it, in order of name."""
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{at} {name}")
+        else:
+            yield f"{at} {name}", command
 
 
 def record_page() -> str:

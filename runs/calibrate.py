@@ -5,22 +5,30 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 import torch
 
+from scaling.models.evaluator import EvaluatorConfig, TextMotionEvaluator
 from scaling.models.flops import Architecture, matmul_step, non_vocab_params
 from scaling.models.levels import DOWNSAMPLING
 from scaling.models.motion import features
 from scaling.models.sizes import size
 from scaling.models.tokenizer import MotionTokenizer, TokenizerConfig
 from scaling.models.transformer import Batch, PrefixTransformer, TransformerConfig
-from scaling.runs import kinematic, pack
+from scaling.runs import corpora, kinematic
 from scaling.runs.corpora import TEST_SHARE
-from scaling.runs.grid import CorpusSection, KinematicCorpus
-from scaling.runs.plan import CorpusJob, Job, Plan, TokenizerJob, TransformerJob
+from scaling.runs.jobs import (
+    CorpusJob,
+    EvaluatorJob,
+    Job,
+    ScoreJob,
+    TextJob,
+    TokenizerJob,
+    TransformerJob,
+)
+from scaling.runs.sections import CorpusSection, Evaluator, KinematicCorpus
 
-STAGES = ("corpus", "tokenizer", "transformer")
+STAGES = ("corpus", "evaluator", "text", "tokenizer", "scores", "transformer")
 """Kinds of jobs, in the order in which a study does them."""
 
 LARGEST_TIMED = 3_000_000
@@ -35,18 +43,22 @@ ROWS, TEXT, MOTION = 32, 16, 28
 FRAMES_PER_SEQUENCE = 110
 """Of the built-in corpus, about."""
 
+ONE_PASS = 10.0
+"""Seconds of one pass over a corpus: its captions encoded, or a test split scored; a
+guess, and little beside the training."""
+
 
 def estimate(
-    plan: Plan, jobs: Iterable[Job], device: str, threads: int
+    jobs: Iterable[Job], frames: int, device: str, threads: int
 ) -> dict[str, float]:
     """Estimate the seconds that each job takes, by folder.
 
     Parameters
     ----------
-    plan : Plan
-        The study that the jobs are of.
     jobs : iterable of Job
         Those that are still to do.
+    frames : int
+        Of the corpus, about.
     device : str
         Where they will run.
     threads : int
@@ -55,7 +67,7 @@ def estimate(
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        return _Clock(_frames(plan.grid.corpus), device).seconds(jobs)
+        return _Clock(frames, device).seconds(jobs)
     finally:
         torch.set_num_threads(before)
 
@@ -90,17 +102,44 @@ class _Clock:
         return {job.folder: self._job(job) for job in smallest_first}
 
     def _job(self, job: Job) -> float:
-        if isinstance(job, CorpusJob):
-            return _corpus_seconds(job.section, self.frames)
-        if isinstance(job, TokenizerJob):
-            return self._tokenizer(job)
-        test_tokens = TEST_SHARE * self.frames / DOWNSAMPLING
-        evaluated = job.section.evaluations * test_tokens / 3  # no backward pass
-        return (job.tokens + evaluated) * self._seconds_per_token(job.architecture)
+        match job:
+            case CorpusJob():
+                return _corpus_seconds(job.section, self.frames)
+            case TokenizerJob():
+                return self._tokenizer(job)
+            case TransformerJob():
+                test_tokens = TEST_SHARE * self.frames / DOWNSAMPLING
+                evaluated = job.section.evaluations * test_tokens / 3  # no backward
+                rate = self._seconds_per_token(job.architecture)
+                return (job.tokens + evaluated) * rate
+            case EvaluatorJob():
+                return self._evaluator(job.section)
+            case ScoreJob() if not job.target.startswith("tokenizer-"):
+                return ONE_PASS * job.section.repetitions
+            case ScoreJob() | TextJob():
+                return ONE_PASS
+
+    def _evaluator(self, section: Evaluator) -> float:
+        """Time a step on clips of the usual length."""
+        config = EvaluatorConfig.of_width(section.width, section.text_vocab_size)
+        model = TextMotionEvaluator(config).to(self.device)
+        rows = section.batch_size
+        motion = torch.randn(rows, FRAMES_PER_SEQUENCE, 263, device=self.device)
+        frames = torch.full((rows,), FRAMES_PER_SEQUENCE)
+        pieces = torch.zeros((rows, TEXT), dtype=torch.int64, device=self.device)
+        lengths = torch.full((rows,), TEXT)
+
+        def loss() -> torch.Tensor:
+            motions = model.embed_motion(motion, frames)
+            return (motions - model.embed_text(pieces, lengths)).square().mean()
+
+        return _timed(loss) * section.steps
 
     def _tokenizer(self, job: TokenizerJob) -> float:
         config = TokenizerConfig(
-            levels=job.levels, width=job.section.width, depth=job.section.depth
+            quantization=job.quantization,
+            width=job.section.width,
+            depth=job.section.depth,
         )
         if config not in self.tokenizer_steps:
             model = MotionTokenizer(config).to(self.device)
@@ -127,11 +166,11 @@ def _cost(job: Job) -> tuple[int, int]:
     return stage, job.forward_flops if isinstance(job, TransformerJob) else 0
 
 
-def _frames(section: CorpusSection) -> int:
+def frames_of(section: CorpusSection) -> int:
+    """Count the frames of a corpus, about, before it is built."""
     if isinstance(section, KinematicCorpus):
         return section.sequences * FRAMES_PER_SEQUENCE
-    clips = pack.entries(Path(section.path), mirrored=section.mirror)
-    return sum(clip.last - clip.first for clip in clips)
+    return corpora.count_frames(section)
 
 
 def _corpus_seconds(section: CorpusSection, frames: int) -> float:
@@ -169,7 +208,8 @@ def _time_transformer(architecture: Architecture, device: str) -> float:
     targets = codes.clone()
     targets[:, : TEXT - 1] = -1
     is_text = torch.arange(shape[1]).expand(shape) < TEXT
-    batch = Batch(codes, is_text, targets).to(torch.device(device))
+    text = torch.zeros(ROWS * TEXT, dtype=torch.int64)
+    batch = Batch(codes, is_text, targets, text).to(torch.device(device))
     model = model.to(device)
     return _timed(lambda: model.losses(batch).mean()) / batch.num_targets
 

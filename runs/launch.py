@@ -9,7 +9,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -24,7 +25,8 @@ from scaling.files import ASIDE, read_json, write_json
 from scaling.record import ended, status
 from scaling.runs import worker
 from scaling.runs.board import Board
-from scaling.runs.plan import Job, Plan, TransformerJob
+from scaling.runs.jobs import Job, TransformerJob
+from scaling.runs.plan import Plan
 from scaling.runs.store import GRID, LOCK, derive_tables, locked
 from scaling.runs.worker import Message, Place
 
@@ -61,7 +63,7 @@ class _Slot:
 class _Launch:
     """What a launch has seen so far."""
 
-    plan: Plan
+    jobs: tuple[Job, ...]
     place: Place
     board: Board
     done: set[str]
@@ -72,11 +74,12 @@ class _Launch:
     def ready(self) -> list[Job]:
         """Jobs that can start now, the most expensive first."""
         busy = {slot.job.folder for slot in self.running}
+        pending = {job.folder for job in self.jobs} - self.done
         jobs = [
             job
-            for job in self.plan.jobs
+            for job in self.jobs
             if job.folder not in busy | self.failed.keys() | self.done
-            and self.done.issuperset(job.needs)
+            and pending.isdisjoint(job.needs)
         ]
         return sorted(jobs, key=_compute, reverse=True)
 
@@ -97,29 +100,43 @@ def launch(plan: Plan, place: Place, slots: int, board: Board) -> Outcome:
     """
     require_own(plan, place.out)
     place.out.mkdir(parents=True, exist_ok=True)
-    message = f"{place.out}: another launcher works on it; wait for it, or stop it"
-    with locked(place.out / LOCK, message):
+    with _sole_launcher(place.out):
         _claim(plan, place.out)
-        done = jobs_done(plan, place.out)
-        state = _Launch(plan=plan, place=place, board=board, done=done)
-        context = _forkserver()
-        try:
-            while state.running or state.ready():
-                for job in state.ready()[: slots - len(state.running)]:
-                    state.running.append(_start(context, job, place))
-                _listen(state)
-        except BaseException:
-            _stop(state.running)
-            raise
-        finally:
-            board.close()
-        derive_tables(place.out)
+        return _work(plan.jobs, place, slots, board)
+
+
+def work(jobs: Sequence[Job], place: Place, slots: int, board: Board) -> Outcome:
+    """Do jobs that belong to no grid in a run store that is there, as `launch` does."""
+    with _sole_launcher(place.out):
+        return _work(jobs, place, slots, board)
+
+
+def _sole_launcher(out: Path) -> AbstractContextManager[None]:
+    message = f"{out}: another launcher works on it; wait for it, or stop it"
+    return locked(out / LOCK, message)
+
+
+def _work(jobs: Sequence[Job], place: Place, slots: int, board: Board) -> Outcome:
+    done = jobs_done(jobs, place.out)
+    state = _Launch(jobs=tuple(jobs), place=place, board=board, done=done)
+    context = _forkserver()
+    try:
+        while state.running or state.ready():
+            for job in state.ready()[: slots - len(state.running)]:
+                state.running.append(_start(context, job, place))
+            _listen(state)
+    except BaseException:
+        _stop(state.running)
+        raise
+    finally:
+        board.close()
+    derive_tables(place.out)
     return _outcome(state)
 
 
-def jobs_done(plan: Plan, out: Path) -> set[str]:
+def jobs_done(jobs: Iterable[Job], out: Path) -> set[str]:
     """Find the jobs that need not be done again."""
-    return {job.folder for job in plan.jobs if ended(out / job.folder)}
+    return {job.folder for job in jobs if ended(out / job.folder)}
 
 
 def require_own(plan: Plan, out: Path) -> None:
@@ -274,5 +291,5 @@ def _outcome(state: _Launch) -> Outcome:
     return Outcome(
         diverged=tuple(name for name in done if status(out / name) == "diverged"),
         failed=state.failed,
-        waiting=len(state.plan.jobs) - len(done) - len(state.failed),
+        waiting=len(state.jobs) - len(done) - len(state.failed),
     )

@@ -20,7 +20,7 @@ from scaling.files import digest
 from scaling.models.flops import tokens_for
 from scaling.models.quantization import Quantization
 from scaling.models.sizes import Size, size
-from scaling.runs import corpora, kinematic, text
+from scaling.runs import corpora, kinematic, text_encoders
 from scaling.runs.jobs import (
     CorpusJob,
     EvaluatorJob,
@@ -36,6 +36,7 @@ from scaling.runs.sections import (
     Evaluator,
     Grid,
     KinematicCorpus,
+    PackedCorpus,
     Scoring,
     Tokenizers,
     Transformers,
@@ -95,7 +96,7 @@ def _transformer_jobs(
 ) -> list[Job]:
     states = None
     if section.text_encoder != "bpe":
-        width = text.width_of(section.text_encoder)
+        width = text_encoders.width_of(section.text_encoder)
         section = section.model_copy(update={"text_width": width})
         states = _text_job(tokenizers[0].corpus, section)
     runs = [
@@ -169,7 +170,7 @@ def score_job(target: str, evaluator: str, section: Scoring | None = None) -> Sc
 def _text_job(corpus: str, section: Transformers) -> TextJob:
     identity = {
         "corpus": corpus,
-        "encoder": section.text_encoder,
+        "encoder": text_encoders.identity_of(section.text_encoder),
         "length": section.text_length,
     }
     folder = f"text-{_hash(identity)}"
@@ -218,7 +219,12 @@ def _corpus_folder(section: CorpusSection) -> str:
     else:
         # what the files hold determines the result, where they lie does not
         identity = {k: v for k, v in identity.items() if k not in PLACES}
-        identity["path"] = [_file_hash(path) for path in corpora.files(section)]
+        found = corpora.files(section)
+        identity["path"] = [_file_hash(path) for path in found]
+        if not isinstance(section, PackedCorpus):  # whose files are always called so
+            home = Path(section.path)
+            inside = (path for path in found if path.is_relative_to(home))
+            identity["names"] = [path.relative_to(home).as_posix() for path in inside]
     return f"corpus-{section.kind}-{_hash(identity)}"
 
 

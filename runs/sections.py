@@ -104,8 +104,8 @@ class _Captured(Section):
     path: Path_
     """Folder of the files, at any depth; environment variables are filled in."""
     captions: Path_ | None = None
-    """Table (CSV or JSONL) with `name`, `caption` and, where known, `split`, `fps`;
-    unset: the files' names are the captions."""
+    """Table (CSV or JSONL) with `name`, `caption` and, where known, `split`, `fps` and
+    `lead`, frames to drop; unset: the files' names are the captions."""
     fps: PositiveFloat | None = None
     """True frames per second of all files, where they say something else."""
     lead_in: int = Field(default=0, ge=0)
@@ -232,14 +232,15 @@ class Tokenizers(Section):
 class Evaluator(Section):
     """The text-motion evaluator behind FID and R-precision (Guo et al. 2022)."""
 
-    width: PositiveInt = 512
-    """Width of the embeddings and of the text GRU; the motion GRU has twice as much."""
-    steps: PositiveInt = 20_000
-    """Optimiser steps."""
+    width: PositiveInt = 128
+    """Width of the embeddings and of the text GRU; the motion GRU has twice as much.
+    The published evaluator has 512."""
+    steps: PositiveInt = 1500
+    """Optimiser steps: minutes on one processor, at the default width."""
     batch_size: Annotated[int, Field(ge=2)] = 32
     """Pairs of motion and caption per step."""
-    learning_rate: PositiveFloat = 1e-4
-    """Learning rate of AdamW."""
+    learning_rate: PositiveFloat = 1e-3
+    """Peak learning rate of AdamW; 1e-4 is published, for the width of 512."""
     margin: PositiveFloat = 10.0
     """Distance that a motion and another's caption should keep."""
     text_vocab_size: int = Field(default=1024, ge=300)
@@ -291,8 +292,8 @@ class Transformers(Section):
     context: int = Field(default=PAPER_CONTEXT, ge=3)
     """Longest row in positions (n_ctx): text, motion, end token."""
     text_encoder: str = "bpe"
-    """`bpe`, pieces learnt with the model; `minilm`; or the name of a T5, such as
-    google/flan-t5-xl, the paper's, whose frozen states are read."""
+    """`bpe`, pieces learnt with the model; or a frozen encoder: `minilm`, or a T5 by
+    name, NAME@REVISION or folder, such as google/flan-t5-xl, the paper's."""
     text_vocab_size: int = Field(default=512, ge=300)
     """Pieces of the caption vocabulary; `bpe` only."""
     text_width: PositiveInt = 64

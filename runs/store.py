@@ -13,7 +13,15 @@ from pathlib import Path
 
 from scaling.errors import ScalingError
 from scaling.files import read_json, write_text
-from scaling.record import RESULT, Row, ended, read_metrics, run_folders, scan
+from scaling.record import (
+    RESULT,
+    Row,
+    ended,
+    read_metrics,
+    run_folders,
+    scan,
+    scores,
+)
 
 GRID, LOCK, ERROR, RUNS = "grid.json", ".lock", "error.txt", "runs.csv"
 """Files of a store and its folders: what it is the store of, who works on it, why a job
@@ -91,23 +99,28 @@ def derive_tables(out: Path) -> None:
         {key: value for key, value in row.items() if key != "seconds"}
         for row in scan(out)
     ]
+    scored = scores(out)
     tokenizers = [
         {
             "tokenizer": folder.name,
+            "corpus": config["corpus"],
             **config["record"],
             **read_json(folder / RESULT)["metrics"],
+            **scored.get(folder.name, {}),
         }
         for folder, config in run_folders(out, "tokenizer")
         if ended(folder)
     ]
-    write_text(out / RUNS, _csv(runs))
-    write_text(out / "tokenizers.csv", _csv(tokenizers))
+    write_csv(out / RUNS, runs)
+    write_csv(out / "tokenizers.csv", tokenizers)
 
 
-def _csv(rows: Sequence[Row]) -> str:
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows as a table; a row may lack columns that others have."""
     buffer = io.StringIO()
+    names = dict.fromkeys(name for row in rows for name in row)
     if rows:
-        writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(buffer, list(names), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    return buffer.getvalue()
+    write_text(path, buffer.getvalue())

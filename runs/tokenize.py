@@ -32,6 +32,9 @@ from scaling.runs.loop import Reporter, Training, train, warmup_milestone
 from scaling.runs.sections import Tokenizers
 from scaling.runs.store import MetricsLog
 
+COLLAPSED = 0.05
+"""Share of the codes that a split could use, below which a codebook has collapsed."""
+
 ENCODED_AT_ONCE = 64
 """Clips of equal length that are encoded in one batch."""
 
@@ -122,7 +125,20 @@ def run(
     _write_tokens(folder / "tokens.npz", encode(model, corpus, corpus.clips))
     scores = MetricsLog(folder / METRICS).rows[-1]
     metrics = {k: v for k, v in scores.items() if k not in ("step", "seconds")}
+    _say_if_collapsed(metrics, job, reporter)
     return {"status": "finished", "metrics": metrics}
+
+
+def _say_if_collapsed(metrics: Row, job: TokenizerJob, reporter: Reporter) -> None:
+    """Tell of a codebook whose codes were lost in training, not merely too many."""
+    V = job.quantization.codebook_size
+    used = round(metrics["codebook_utilisation"] * V)
+    if used < COLLAPSED * min(V, metrics["test_tokens"]):
+        reporter.say(
+            f"THE CODEBOOK COLLAPSED: {used} of {V} codes are used in "
+            f"{metrics['test_tokens']} test tokens; lower tokenizers.learning_rate "
+            f"from {job.section.learning_rate:g}, or lengthen its warmup"
+        )
 
 
 def record(job: TokenizerJob, device: str) -> Row:
@@ -145,6 +161,12 @@ def record(job: TokenizerJob, device: str) -> Row:
 def load(folder: Path) -> MotionTokenizer:
     """Read the tokenizer that a job trained, from the job's folder, to be used."""
     config = read_json(folder / CONFIG)
+    if "quantization" not in config:
+        raise ScalingError(
+            f"tokenizer {folder.name} was trained by an earlier version, which did not "
+            "write down its quantization; its runs can be fitted: to generate, train "
+            "it again in another folder"
+        )
     quantization = config["quantization"]
     levels = tuple(quantization["levels"])
     model = MotionTokenizer(

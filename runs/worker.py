@@ -22,8 +22,17 @@ from scaling.errors import ScalingError, plain
 from scaling.files import ASIDE, read_json, write_json, write_text
 from scaling.record import CONFIG, RESULT, Row
 from scaling.runs import corpora, tokenize, train
+from scaling.runs.jobs import (
+    CorpusJob,
+    EvaluatorJob,
+    Job,
+    ScoreJob,
+    TextJob,
+    TokenizerJob,
+    TransformerJob,
+    describe,
+)
 from scaling.runs.loop import Reporter, StoppedError
-from scaling.runs.plan import CorpusJob, Job, TokenizerJob, TransformerJob, describe
 from scaling.runs.store import ERROR, LOCK, locked
 
 TELL_EVERY = 0.2
@@ -124,15 +133,38 @@ def _dispatch(job: Job, place: Place, folder: Path, reporter: Reporter) -> Row:
         _compare(folder / CONFIG, record, reporter)
         write_json(folder / CONFIG, {**describe(job), "record": record})
 
-    if isinstance(job, CorpusJob):
-        configure({})
-        summary = corpora.build(job.section, folder, reporter.progress)
-        return {"status": "finished", **summary}
+    match job:
+        case CorpusJob():
+            configure({})
+            summary = corpora.build(job.section, folder, reporter.progress)
+            if summary["skipped"]:
+                reporter.say(
+                    f"{summary['skipped']:g} clips, files or rows are left out; "
+                    f"{job.folder}/skipped.json says why"
+                )
+            return {"status": "finished", **summary}
+        case ScoreJob():
+            from scaling.runs import score
+
+            configure(score.record(job, place.device))
+            return score.run(job, place.out, folder, place.device, reporter)
     corpus = corpora.load(place.out / job.corpus)
-    if isinstance(job, TokenizerJob):
-        configure(tokenize.record(job, place.device))
-        return tokenize.run(job, corpus, folder, place.device, reporter)
-    return _transformer(job, place, folder, corpus, configure, reporter)
+    match job:
+        case EvaluatorJob():
+            from scaling.runs import evaluator
+
+            configure(evaluator.record(job, place.device))
+            return evaluator.run(job, corpus, folder, place.device, reporter)
+        case TextJob():
+            from scaling.runs import text
+
+            configure({})
+            return text.run(job, corpus, folder, reporter, place.device)
+        case TokenizerJob():
+            configure(tokenize.record(job, place.device))
+            return tokenize.run(job, corpus, folder, place.device, reporter)
+        case TransformerJob():
+            return _transformer(job, place, folder, corpus, configure, reporter)
 
 
 def _compare(path: Path, record: Row, reporter: Reporter) -> None:
@@ -154,11 +186,10 @@ def _transformer(
     reporter: Reporter,
 ) -> Row:
     codes = tokenize.read_tokens(place.out / job.tokenizer)
-    encoder = train.caption_encoder(job, corpus)
-    write_text(folder / "text.json", encoder.to_json())
-    model = train.build_model(job, encoder.vocab_size)
+    encode, text_vocab_size = train.caption_texts(job, corpus, place.out)
+    model = train.build_model(job, text_vocab_size)
     configure(train.record(job, model, place.device))
-    splits = train.splits_of(job, corpus, codes, encoder)
+    splits = train.splits_of(job, corpus, codes, encode)
     return train.run(job, model, splits, folder, place.device, reporter)
 
 

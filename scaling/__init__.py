@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from scaling.models.motion import recover as recover
     from scaling.runs.grid import load_grid as load_grid
     from scaling.runs.plan import expand as expand
+    from scaling.runs.trained import load_run as load_run
 
 __version__ = "0.1.0"
 
@@ -55,6 +56,7 @@ _HOMES = {
     "save": "scaling.analysis.figures",
     "load_grid": "scaling.runs.grid",
     "expand": "scaling.runs.plan",
+    "load_run": "scaling.runs.trained",
     "features": "scaling.models.motion",
     "recover": "scaling.models.motion",
 }

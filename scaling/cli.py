@@ -12,6 +12,9 @@ import os
 import click
 
 from scaling import __version__
+from scaling.cli_data import data
+from scaling.cli_evaluate import evaluate
+from scaling.cli_generate import generate
 from scaling.cli_laws import fit, plot
 from scaling.cli_plan import plan
 from scaling.cli_predict import compare, predict
@@ -34,5 +37,10 @@ def main(context: click.Context) -> None:
         context.color = False
 
 
-for command in (run, status, flops, fit, predict, plan, compare, plot):
+COMMANDS = (
+    *(data, run, status, generate, evaluate, flops),
+    *(fit, predict, plan, compare, plot),
+)
+
+for command in COMMANDS:
     main.add_command(command)

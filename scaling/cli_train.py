@@ -85,7 +85,7 @@ def run(
       scaling run examples/quickstart.yaml --set seeds=[0,1] --out two-seeds
     """
     from scaling.runs.board import Board, plan_table
-    from scaling.runs.calibrate import estimate
+    from scaling.runs.calibrate import estimate, frames_of
     from scaling.runs.grid import load_grid
     from scaling.runs.launch import (
         code_version,
@@ -103,9 +103,9 @@ def run(
     device = find_device(device)
     slots = jobs or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
     require_own(plan, out)
-    done = jobs_done(plan, out)
+    done = jobs_done(plan.jobs, out)
     to_do = [job for job in plan.jobs if job.folder not in done]
-    seconds = estimate(plan, to_do, device, threads)
+    seconds = estimate(to_do, frames_of(plan.grid.corpus), device, threads)
     click.echo(plan_table(plan, seconds, slots), err=not dry_run)
     if dry_run:
         return
@@ -117,7 +117,7 @@ def run(
         outcome = launch(plan, place, slots, board)
     except KeyboardInterrupt:
         click.echo(
-            f"stopped; {len(jobs_done(plan, out))} of {len(plan.jobs)} jobs done; "
+            f"stopped; {len(jobs_done(plan.jobs, out))} of {len(plan.jobs)} jobs done; "
             "run the same command to go on",
             err=True,
         )

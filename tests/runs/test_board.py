@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scaling.runs import board as board_module
 from scaling.runs.board import Board
 from scaling.runs.calibrate import makespan
-from scaling.runs.grid import Grid, Tokenizers, Transformers
 from scaling.runs.plan import Plan, expand
+from scaling.runs.sections import Grid, Tokenizers, Transformers
 
 
 class Terminal(io.StringIO):

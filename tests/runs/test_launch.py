@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from scaling.record import SCORES
+
 if TYPE_CHECKING:
     from tests.conftest import CommandLine
 
@@ -16,7 +18,8 @@ def test_the_record_is_complete(straight: Path) -> None:
     table = pd.read_csv(straight / "runs.csv")
     assert len(table) == 2 * 2 * 3
     assert set(table["status"]) == {"finished"}
-    assert table.drop(columns=["run"]).notna().all(axis=None)
+    assert table.drop(columns=["run", *SCORES]).notna().all(axis=None)
+    assert table[list(SCORES)].isna().all(axis=None)  # nobody has evaluated them
     assert (table["normalised_loss"] == table["loss"] - table["unigram_loss"]).all()
     vocabulary = table["codebook_size"] * table["d_model"]
     assert (table["vocab_params"] == vocabulary).all()
@@ -123,7 +126,7 @@ def test_a_dry_run_writes_nothing(
     assert done.returncode == 0
     *runs, total = done.stdout.splitlines()
     assert len(runs) == 1 + 4
-    assert total.startswith("4 runs and 3 jobs before them (corpus, tokenizers), ")
+    assert total.startswith("4 runs and 3 other jobs (corpus, tokenizers), ")
     assert "0 of 7 jobs done; about " in total
     assert not (tmp_path / "out").exists()
 

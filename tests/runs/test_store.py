@@ -127,16 +127,26 @@ def test_tables_are_derived_from_the_folders(tmp_path: Path) -> None:
     MetricsLog(run / "metrics.jsonl").append({"step": 1, "loss": 2.5, "seconds": 9.0})
     tokenizer = tmp_path / "a-tokenizer"
     tokenizer.mkdir()
-    write_json(tokenizer / "config.json", {"kind": "tokenizer", "record": {"width": 8}})
+    config = {"kind": "tokenizer", "corpus": "a-corpus", "record": {"width": 8}}
+    write_json(tokenizer / "config.json", config)
     write_json(
         tokenizer / "result.json", {"status": "finished", "metrics": {"l1": 1.0}}
     )
+    for name, target, metrics in (
+        ("scores-a", "a-run", {"fid": 3.0}),
+        ("scores-b", "a-tokenizer", {"fid": 0.5}),
+    ):
+        (tmp_path / name).mkdir()
+        config = {"kind": "scores", "target": target}
+        write_json(tmp_path / name / "config.json", config)
+        write_json(tmp_path / name / "result.json", {"metrics": metrics})
     derive_tables(tmp_path)
     with (tmp_path / "runs.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert (row["run"], row["seed"], row["step"]) == ("a-run", "4", "1")
     assert row["status"] == "unfinished"
+    assert row["fid"] == "3.0"
     assert "seconds" not in row
     assert (tmp_path / "tokenizers.csv").read_text() == (
-        "tokenizer,width,l1\na-tokenizer,8,1.0\n"
+        "tokenizer,corpus,width,l1,fid\na-tokenizer,a-corpus,8,1.0,0.5\n"
     )

@@ -257,7 +257,7 @@ class TestRun:
         self, corpus: Corpus, tmp_path: Path
     ) -> None:
         large = Quantization(levels=(8, 8, 8, 6, 5))
-        (said,) = trained(large, corpus, tmp_path)
+        said, *_ = trained(large, corpus, tmp_path)
         train, test = (
             sum(clip.frames // 4 for clip in corpus.split(name))
             for name in ("train", "test")
@@ -271,7 +271,25 @@ class TestRun:
     def test_says_nothing_of_a_codebook_that_fits(
         self, corpus: Corpus, tmp_path: Path
     ) -> None:
-        assert trained(QUANTIZATIONS["fsq"], corpus, tmp_path) == []
+        said = trained(QUANTIZATIONS["fsq"], corpus, tmp_path)
+        assert not any("larger than" in sentence for sentence in said)
+
+
+def test_a_codebook_that_collapsed_is_said(corpus: Corpus, tmp_path: Path) -> None:
+    """At such a rate the latents saturate, and one or two codes are left."""
+    changes = {"learning_rate": 0.5, "steps": 30, "warmup": 0.0}
+    wild = section(width=16, depth=1, batch_size=4).model_copy(update=changes)
+    said: list[str] = []
+    run(
+        replace(job(Quantization(levels=(8, 5, 5, 5))), section=wild),
+        corpus,
+        tmp_path,
+        "cpu",
+        Reporter(progress=lambda done, total: None, say=said.append),
+    )
+    (sentence,) = (each for each in said if "COLLAPSED" in each)
+    assert "of 1000 codes are used in" in sentence
+    assert "lower tokenizers.learning_rate from 0.5" in sentence
 
 
 def test_record_names_the_quantizer() -> None:
