@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Page
 
 from scaling.analysis import drawing
 from scaling.analysis.axes import canvas, house_style
@@ -35,6 +36,8 @@ LAW_FIGURES = {
     "figure7c": "D(C)",
 }
 NAMES = ("figure2", *LAW_FIGURES, "figure8")
+TOKENIZERS = "tokenizers"
+"""Name of the figure that `tokenizer_figure` makes, from the tokenizers' own table."""
 DEFINITIONS = {
     "normalised_loss": "L_u is the test cross-entropy less that of the unigram "
     "distribution of the codes; below 0 is better than unigram.",
@@ -52,14 +55,30 @@ class Figure(ABC):
     """What it shows, in sentences, with method, n and interval."""
     table: pd.DataFrame
     """What is drawn, and nothing else."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give the table behind the figure."""
+        return self.table.copy()
+
+    @abstractmethod
+    def page(self) -> Page:
+        """Draw on a page of its own."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class StudyFigure(Figure):
+    """A figure of a study, which may stand on axes that are there."""
+
     quantities: Mapping[str, Quantity]
     """Axis labels."""
     sizes: tuple[str, ...]
     """All sizes of the study, smallest first: a size's colour is its place here."""
 
-    def to_frame(self) -> pd.DataFrame:
-        """Give the table behind the figure."""
-        return self.table.copy()
+    def page(self) -> Page:
+        """Draw on a page of its own."""
+        page = self.draw().get_figure(root=True)
+        assert page is not None, "a figure draws on axes of its own"
+        return page
 
     def draw(self, ax: Axes | None = None) -> Axes:
         """Draw on the axes given, or on a figure of its own."""
@@ -72,7 +91,7 @@ class Figure(ABC):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class LawFigure(Figure):
+class LawFigure(StudyFigure):
     """A law over its points, with intervals; residuals on a figure of its own.
 
     The table holds `held_out`, the law at each point and its intervals, and `residual`.
@@ -89,7 +108,7 @@ class LawFigure(Figure):
         return ax
 
 
-class CurvesFigure(Figure):
+class CurvesFigure(StudyFigure):
     """Loss against compute, one line per run, coloured by codebook size.
 
     One row per evaluation; `on_envelope` marks the points of the laws.
@@ -103,7 +122,7 @@ class CurvesFigure(Figure):
         return ax
 
 
-class MinimaFigure(Figure):
+class MinimaFigure(StudyFigure):
     """Lowest loss against codebook size, one line per transformer size.
 
     One row per size and codebook; `best` marks each size's best codebook.
@@ -121,7 +140,7 @@ class MinimaFigure(Figure):
 class Gallery:
     """The figures that the data allows, and why there are no more."""
 
-    figures: tuple[Figure, ...]
+    figures: tuple[StudyFigure, ...]
     """In the order of `NAMES`."""
     missing: Mapping[str, str]
     """Reason for each figure that cannot be drawn."""
@@ -146,9 +165,11 @@ def figures(
     ScalingError
         If a name in `only` is unknown, or that figure cannot be drawn.
     """
-    wanted = [_figure_name(word) for word in only or NAMES]
-    made: list[Figure] = []
+    wanted = [figure_name(word) for word in only or NAMES]
+    made: list[StudyFigure] = []
     missing = {}
+    if TOKENIZERS in wanted:
+        missing[TOKENIZERS] = "it is not of a study; make it with tokenizer_figure"
     for name in NAMES:
         if name not in wanted:
             continue
@@ -162,14 +183,23 @@ def figures(
     return Gallery(figures=tuple(made), missing=missing)
 
 
-def _figure_name(word: str) -> str:
-    name = "figure" + word.strip().lower().removeprefix("figure")
-    if name not in NAMES:
-        raise ScalingError(f"no figure {word!r}; {suggestion(name, NAMES)}")
+def figure_name(word: str) -> str:
+    """Find the name of a figure in how it was asked for, `3b` say.
+
+    Raises
+    ------
+    ScalingError
+        If there is no such figure.
+    """
+    plain = word.strip().lower()
+    name = plain if plain == TOKENIZERS else "figure" + plain.removeprefix("figure")
+    known = (*NAMES, TOKENIZERS)
+    if name not in known:
+        raise ScalingError(f"no figure {word!r}; {suggestion(name, known)}")
     return name
 
 
-def _make(name: str, records: Records | None, study: Study) -> Figure:
+def _make(name: str, records: Records | None, study: Study) -> StudyFigure:
     if name == "figure2":
         return _curves(records, study)
     if name == "figure8":
@@ -278,7 +308,8 @@ def _law_caption(form: Form, law: Law, study: Study) -> str:
 
 
 def _definition(study: Study) -> str:
-    return DEFINITIONS[study.quantities["L_u"].column]
+    loss = study.quantities["L_u"]
+    return DEFINITIONS.get(loss.column, f"L_u stands for: {loss.label}.")
 
 
 def _need(study: Study, symbol: str) -> None:
@@ -334,16 +365,15 @@ def save(
             )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = figure.draw().get_figure(root=True)
-    assert drawn is not None, "a figure draws on axes of its own"
+    page = figure.page()
     paths = [folder / f"{figure.name}.{name}" for name in formats]
     with house_style():
         # One layout for all formats; each would otherwise make its own, at its own dpi.
-        drawn.draw_without_rendering()
-        drawn.set_layout_engine("none")
+        page.draw_without_rendering()
+        page.set_layout_engine("none")
         for path, name in zip(paths, formats, strict=True):
             metadata = METADATA[name](figure)
-            write_aside(path, partial(drawn.savefig, metadata=metadata))
+            write_aside(path, partial(page.savefig, metadata=metadata))
     table = folder / f"{figure.name}.csv"
     write_aside(table, partial(figure.to_frame().to_csv, index=False))
     return [*paths, table]

@@ -90,7 +90,7 @@ def build(
     facing: Facing = "fixed" if isinstance(section, KinematicCorpus) else "h3d"
     clips: list[Clip] = []
     start = 0
-    steps, groups = _reading(section, report)
+    steps, groups = reading(section, report)
     with (folder / "features.raw").open("wb") as file:
         for number, group in enumerate(groups, 1):
             for source in group:
@@ -114,7 +114,7 @@ def build(
     return {**_summary(clips), "skipped": len(report.skipped)}
 
 
-def _reading(section: CorpusSection, report: Report) -> Reading:
+def reading(section: CorpusSection, report: Report) -> Reading:
     match section:
         case KinematicCorpus():
             return _kinematic(section)

@@ -53,7 +53,13 @@ from scaling.cli_common import INTERRUPTED, plain_errors
     metavar="N",
     help="Captions generated 30 times each in every repetition; 100 in papers.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seeds draws, pools and pairs.",
+)
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,14 @@ from scaling.cli_common import (
     parse_columns,
     plain_errors,
 )
+from scaling.errors import ScalingError
 from scaling.files import require_own
 
 if TYPE_CHECKING:
     from scaling.analysis.selection import Selection
     from scaling.analysis.study import Study
     from scaling.analysis.table import Records
+    from scaling.analysis.tokenizer_figure import TokenizerFigure
 
 # --- fit ---
 
@@ -243,7 +245,7 @@ def _show(
     "--figure",
     "only",
     multiple=True,
-    help="Only this figure, such as figure3b; may be repeated.",
+    help="Only this figure, such as figure3b or tokenizers; may be repeated.",
 )
 @click.option(
     "--format",
@@ -266,23 +268,69 @@ def plot(
     """Draw the figures of a study.
 
     SOURCES are those of scaling fit, or one laws.json that it wrote (which holds the
-    points of every figure but the training curves, figure 2). Beside each figure lies
-    the table behind it as CSV. Prints the paths.
+    points of every figure but the training curves, figure 2). The figure tokenizers,
+    measures of tokenizers by codebook size, is drawn of run stores, of tables with
+    columns as in their tokenizers.csv, and of scamo. Beside each figure lies the table
+    behind it as CSV. Prints the paths.
 
     \b
     Example:
       scaling plot quickstart --out quickstart/figures
       scaling plot scamo --figure figure3b --format svg
+      scaling plot fsq vq --figure tokenizers
     """
-    from scaling.analysis.figures import figures, save
+    from scaling.analysis.figures import TOKENIZERS, Figure, figure_name, figures, save
+    from scaling.analysis.tokenizer_figure import tokenizer_figure
 
-    records, study = _records_and_study(sources, columns, holdout)
-    gallery = figures(records, study, only or None)
-    for name, reason in gallery.missing.items():
-        click.echo(f"{name} is not drawn: {reason}", err=True)
-    for figure in gallery.figures:
+    drawn: list[Figure] = []
+    names = [name for name in map(figure_name, only) if name != TOKENIZERS]
+    studied = sources if names else [s for s in sources if not _tokenizers_alone(s)]
+    if names or (studied and not only):
+        records, study = _records_and_study(studied, columns, holdout)
+        gallery = figures(records, study, names or None)
+        for name, reason in gallery.missing.items():
+            click.echo(f"{name} is not drawn: {reason}", err=True)
+        drawn += gallery.figures
+    elif columns or holdout is not None:
+        raise click.UsageError(
+            "--columns and --holdout would have no effect on the tokenizers; they "
+            "belong to the figures of a study: leave them out"
+        )
+    if len(names) < len(only) or not studied:
+        drawn.append(tokenizer_figure(sources))
+    elif not only:
+        drawn += _tokenizers_too(sources)
+    for figure in drawn:
         for path in save(figure, out, formats.split(",")):
             click.echo(path)
+
+
+def _tokenizers_too(sources: Iterable[str]) -> list[TokenizerFigure]:
+    """Draw the tokenizers beside a study, if there are codebooks to compare."""
+    from scaling.analysis.tokenizer_figure import tokenizer_figure
+
+    holding = [source for source in sources if _has_tokenizers(source)]
+    try:
+        figure = tokenizer_figure(holding) if holding else None
+    except ScalingError as reason:
+        click.echo(f"tokenizers is not drawn: {reason}", err=True)
+        return []
+    several = figure is not None and figure.table["codebook_size"].nunique() > 1
+    return [figure] if figure and several else []
+
+
+def _has_tokenizers(source: str) -> bool:
+    table = Path(source) / "tokenizers.csv"
+    return source == "scamo" or (table.exists() and table.stat().st_size > 0)
+
+
+def _tokenizers_alone(source: str) -> bool:
+    """Whether a source is a run store of tokenizers, and of no transformers."""
+    from scaling.record import run_folders
+
+    if source == "scamo" or not _has_tokenizers(source):
+        return False
+    return not any(run_folders(Path(source), "transformer"))
 
 
 def _records_and_study(

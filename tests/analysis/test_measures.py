@@ -53,5 +53,5 @@ def test_a_score_that_neither_falls_nor_rises_is_refused(column):
 def test_a_study_that_was_never_scored_is_refused():
     with pytest.raises(ScalingError, match=r"no column 'fid'|holds no fid"):
         read([table()], {"L": "fid"})
-    with pytest.raises(ScalingError, match="holds no fid; .*scaling evaluate"):
+    with pytest.raises(ScalingError, match=r"holds no fid; .*scaling evaluate"):
         read([table(fid=np.nan)], {"L": "fid"})

@@ -20,8 +20,8 @@ from scaling.models.flops import CONVENTIONS
 from scaling.models.levels import LEVELS
 from scaling.runs.data import Rows, Sampler
 from scaling.runs.grid import load_grid
-from scaling.runs.sections import Transformers
 from scaling.runs.plan import expand
+from scaling.runs.sections import Transformers
 from scaling.runs.store import GRID
 
 TEMPLATE = {
@@ -82,7 +82,7 @@ def test_the_plan_trains_the_configuration_for_its_flops(
     found = nearest(law, compute, wanted=wanted, **asdict(counting))
     grid, job = planned(grid_for(found, template, "verify"), tmp_path_factory)
     assert grid.study == "verify"
-    assert (job.size, job.levels, job.tokens) == (
+    assert (job.size, job.quantization.levels, job.tokens) == (
         found.size,
         found.levels,
         found.tokens,

@@ -95,7 +95,9 @@ class TestTree:
             path.relative_to(ROOT).as_posix()
             for path in sources
             if re.search(
-                rf"""["'= ]{re.escape(scaling.__version__)}["'\s]""", path.read_text()
+                # `==` pins the version of another package
+                rf"""(?<!==)(?<=["'= ]){re.escape(scaling.__version__)}["'\s]""",
+                path.read_text(),
             )
         ]
         assert assigned == ["scaling/__init__.py"]

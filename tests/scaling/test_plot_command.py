@@ -1,0 +1,110 @@
+"""`scaling plot` of tokenizers: alone, and beside a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import CommandLine
+
+TOKENIZERS = """\
+tokenizer,corpus,quantizer,codebook_size,l1,mpjpe,codebook_utilisation,exponential_entropy,test_tokens
+a,corpus-1,fsq,64,0.4,120,1.0,50,1464
+b,corpus-1,vq,256,0.3,110,0.9,150,1464
+"""
+LOSSES = """\
+flops,normalised_loss,non_vocab_params,vocab_params,tokens,codebook_size
+1e10,-1.0,1000,100,20000,64
+1e11,-1.5,3000,400,60000,64
+1e12,-2.0,9000,1600,200000,128
+1e13,-2.6,30000,6400,600000,256
+"""
+STUDY = [
+    "figure2",
+    "figure3a",
+    "figure3b",
+    "figure7a",
+    "figure7b",
+    "figure7c",
+    "figure8",
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A run store of tokenizers alone."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "tokenizers.csv").write_text(TOKENIZERS)
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def losses(tmp_path: Path) -> Path:
+    """A table of losses, which has no tokenizers."""
+    (tmp_path / "losses.csv").write_text(LOSSES)
+    return tmp_path / "losses.csv"
+
+
+def stems(text: str) -> list[str]:
+    return list(dict.fromkeys(Path(line).stem for line in text.splitlines()))
+
+
+def test_a_store_of_tokenizers_alone_needs_no_option(
+    store: Path, scaling: CommandLine
+) -> None:
+    out = store / "figures"
+    done = scaling.run("plot", store, "--out", out, "--format", "svg")
+    assert done.returncode == 0, done.stderr
+    written = [out / "tokenizers.svg", out / "tokenizers.csv"]
+    assert done.stdout.splitlines() == [str(path) for path in written]
+    assert pd.read_csv(written[1])["corpus"].tolist() == ["store"] * 2
+
+
+def test_the_paper_s_tokenizers_are_drawn_with_its_laws(
+    tmp_path: Path, scaling: CommandLine
+) -> None:
+    arguments = ("--out", tmp_path, "--format", "svg")
+    done = scaling.run("plot", "scamo", *arguments)
+    assert stems(done.stdout) == [*STUDY, "tokenizers"]
+    done = scaling.run("plot", "scamo", "--figure", "tokenizers", *arguments)
+    assert stems(done.stdout) == ["tokenizers"]
+
+
+def test_tokenizers_stand_beside_a_study(
+    store: Path, losses: Path, scaling: CommandLine
+) -> None:
+    arguments = ("--out", store / "figures", "--format", "svg")
+    everything = stems(scaling.run("plot", losses, store, *arguments).stdout)
+    assert everything == [*STUDY, "tokenizers"]
+    laws = stems(scaling.run("plot", losses, *arguments).stdout)
+    assert laws == STUDY
+    some = scaling.run("plot", losses, store, *arguments, "--figure", "3b")
+    assert "holds no evaluated transformer run" in some.stderr
+
+
+def test_one_codebook_is_no_comparison(
+    store: Path, losses: Path, scaling: CommandLine
+) -> None:
+    (store / "tokenizers.csv").write_text("\n".join(TOKENIZERS.splitlines()[:2]))
+    arguments = ("--out", store / "figures", "--format", "svg")
+    assert stems(scaling.run("plot", losses, store, *arguments).stdout) == STUDY
+    assert stems(scaling.run("plot", store, *arguments).stdout) == ["tokenizers"]
+
+
+def test_mistakes_are_one_line(store: Path, scaling: CommandLine) -> None:
+    out = ("--out", store / "figures")
+    misspelled = scaling.run("plot", store, *out, "--figure", "tokenizer")
+    assert misspelled.returncode == 1
+    assert "no figure 'tokenizer'; did you mean 'tokenizers'?" in misspelled.stderr
+    unheeded = scaling.run("plot", store, *out, "--holdout", "1e9")
+    assert unheeded.returncode == 2
+    assert "would have no effect on the tokenizers" in unheeded.stderr
+    (store / "tokenizers.csv").write_text("quantizer\nfsq\n")
+    broken = scaling.run("plot", store, *out, "--figure", "tokenizers")
+    assert len(broken.stderr.splitlines()) == 1
+    assert "has no column 'codebook_size'" in broken.stderr
+    assert not (store / "figures").exists()
