@@ -115,6 +115,7 @@ def build(
 
 
 def reading(section: CorpusSection, report: Report) -> Reading:
+    """Begin to read a corpus' motions; what is left out goes into the report."""
     match section:
         case KinematicCorpus():
             return _kinematic(section)

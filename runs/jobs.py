@@ -116,7 +116,8 @@ class TransformerJob:
     @property
     def needs(self) -> tuple[str, ...]:
         """Folders that must be finished first."""
-        return (self.tokenizer, *([self.text] if self.text else []))
+        text = [self.text] if self.text else []
+        return (self.corpus, self.tokenizer, *text)
 
     @property
     def architecture(self) -> Architecture:
