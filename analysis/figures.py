@@ -332,6 +332,24 @@ def _sizes(study: Study) -> tuple[str, ...]:
 # --- Files --------------------------------------------------------------------------
 
 
+def known_formats(formats: Sequence[str]) -> list[str]:
+    """Give the names of file formats, each once and without blanks around it.
+
+    Raises
+    ------
+    ScalingError
+        If one is unknown.
+    """
+    names = list(dict.fromkeys(name.strip() for name in formats))
+    for name in names:
+        if name not in FORMATS:
+            raise ScalingError(
+                f"no format {name!r}; expected some of {', '.join(FORMATS)}: "
+                "name them with commas between"
+            )
+    return names
+
+
 def save(
     figure: Figure, folder: str | Path, formats: Sequence[str] = FORMATS
 ) -> list[Path]:
@@ -356,13 +374,7 @@ def save(
     ScalingError
         If a format is unknown; nothing is written then.
     """
-    formats = list(dict.fromkeys(name.strip() for name in formats))
-    for name in formats:
-        if name not in FORMATS:
-            raise ScalingError(
-                f"no format {name!r}; expected some of {', '.join(FORMATS)}: "
-                "name them with commas between"
-            )
+    formats = known_formats(formats)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     page = figure.page()

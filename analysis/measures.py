@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from scaling.analysis.sample import LOSS_NAMES
 from scaling.analysis.table import Quantity
 from scaling.errors import ScalingError
 from scaling.record import COLUMNS, MEASURES
@@ -20,9 +21,6 @@ FALLING = ("fid", "kid", "matching_score")
 MISSES = {f"r_precision_{k}": f"miss_rate_{k}" for k in (1, 2, 3)}
 """Scores of which more is better, and the share that is left of each."""
 
-LOSS_KEYS = ("L", "L_u", "loss", "normalised_loss")
-"""How `--columns` may name the loss."""
-
 
 def asked(columns: Mapping[str, str]) -> tuple[str | None, dict[str, str]]:
     """Part the score that is to be the loss, if one is, from the other columns.
@@ -32,7 +30,7 @@ def asked(columns: Mapping[str, str]) -> tuple[str | None, dict[str, str]]:
     ScalingError
         If it is a score that neither falls nor rises with compute.
     """
-    key = next((key for key in LOSS_KEYS if columns.get(key) in MEASURES), None)
+    key = next((key for key in LOSS_NAMES if columns.get(key) in MEASURES), None)
     if key is None:
         return None, dict(columns)
     if columns[key] not in (*FALLING, *MISSES):
@@ -42,6 +40,14 @@ def asked(columns: Mapping[str, str]) -> tuple[str | None, dict[str, str]]:
             "choose one"
         )
     return columns[key], {name: x for name, x in columns.items() if name != key}
+
+
+def unscored(source: str, score: str) -> str:
+    """Say that a source lacks a score."""
+    return (
+        f"{source} holds no {score}; expected a score at the end of a run: "
+        "scaling evaluate takes it"
+    )
 
 
 def as_loss(
@@ -57,11 +63,8 @@ def as_loss(
     column = MISSES.get(score, score)
     kept = {}
     for source, table in tables.items():
-        if score not in table or table[score].isna().all():
-            raise ScalingError(
-                f"{source} holds no {score}; expected a score at the end of a run: "
-                "scaling evaluate takes it"
-            )
+        if table[score].isna().all():
+            raise ScalingError(unscored(source, score))
         scored = table[table[score].notna()]
         kept[source] = scored.assign(
             **{column: 1 - scored[score] if score in MISSES else scored[score]}

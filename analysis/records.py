@@ -90,6 +90,8 @@ def read(
     score, columns = measures.asked(columns or {})
     renamed = _renamed(columns)
     if list(named) == ["scamo"]:
+        if score:
+            raise ScalingError(measures.unscored("scamo", score))
         records = reference.records()
         return replace(records, notes=(UNUSED, *records.notes)) if columns else records
     if "scamo" in named:
@@ -106,7 +108,7 @@ def read(
         derived += [
             s for s in ("C", "D") if NAMES[s] in whole and NAMES[s] not in table
         ]
-        _require(whole, name, (score,) if score else LOSSES)
+        _require(whole, name, score)
         tables[name] = _name_runs(add_unique_tokens(whole, name, notes), name, notes)
     if columns and all(map(_is_store, named.values())):
         notes.append(UNUSED)
@@ -251,12 +253,14 @@ def _rename(
     return table.rename(columns=dict(renamed))
 
 
-def _require(table: pd.DataFrame, source: str, losses: Sequence[str]) -> None:
+def _require(table: pd.DataFrame, source: str, score: str | None) -> None:
     if "flops" not in table:
         missing = _missing(table, source, "flops", "C")
         raise ScalingError(f"{missing}, or N and D, which give C = 6 N D")
-    if not any(name in table for name in losses):
-        raise ScalingError(_missing(table, source, losses[0], "L_u"))
+    if score and score not in table:
+        raise ScalingError(measures.unscored(source, score))
+    if not score and not any(name in table for name in LOSSES):
+        raise ScalingError(_missing(table, source, "normalised_loss", "L_u"))
 
 
 def _missing(table: pd.DataFrame, source: str, column: str, key: str) -> str:

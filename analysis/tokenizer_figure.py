@@ -31,7 +31,7 @@ from scaling.analysis.tokenizer_drawing import (
 )
 from scaling.errors import ScalingError
 
-MEASURES = ("l1", "mpjpe", "codebook_utilisation", "exponential_entropy", "fid")
+MEASURED = ("l1", "mpjpe", "codebook_utilisation", "exponential_entropy", "fid")
 """Columns of a table that hold measures."""
 
 ALIASES = {
@@ -85,7 +85,7 @@ def tokenizer_figure(sources: str | Path | Sequence[str | Path]) -> TokenizerFig
     if not known(table):
         raise ScalingError(
             f"{', '.join(names)} measures nothing; expected some of "
-            f"{', '.join(MEASURES)}: name the columns so"
+            f"{', '.join(MEASURED)}: name the columns so"
         )
     return TokenizerFigure(
         name=TOKENIZERS, caption=_caption(table, "scamo" in names), table=table
@@ -120,15 +120,17 @@ def _published() -> pd.DataFrame:
 def _checked(table: pd.DataFrame, source: str) -> pd.DataFrame:
     aliases = {old: new for old, new in ALIASES.items() if new not in table}
     table = table.rename(columns=aliases)
-    if "quantizer" not in table and "levels" in table:  # tables of version 0.1
-        table = table.assign(quantizer="fsq")
+    if "levels" in table:  # version 0.1 had FSQ alone, and did not name it
+        named = table.get("quantizer", pd.Series(index=table.index, dtype=object))
+        unnamed = named.isna() & table["levels"].notna()
+        table = table.assign(quantizer=named.mask(unnamed, "fsq"))
     for name in ("quantizer", "codebook_size"):
         if name not in table:
             raise ScalingError(
                 f"{source} has no column {name!r}; it has: {', '.join(table.columns)}; "
                 "expected a table of tokenizers: name the column so"
             )
-    for name in ("codebook_size", "stages", "test_tokens", *MEASURES):
+    for name in ("codebook_size", "stages", "test_tokens", *MEASURED):
         if name in table:
             table = table.assign(**{name: _numbers(table, name, source)})
     if "codebook_utilisation" in table:
@@ -151,7 +153,7 @@ def _corpus_names(table: pd.DataFrame) -> pd.Series[str]:
 def _numbers(table: pd.DataFrame, name: str, source: str) -> pd.Series[float]:
     """Make a column float64; blanks are NaN, and what cannot be is refused."""
     found = pd.to_numeric(table[name], errors="coerce").astype("float64")
-    least = 0 if name in MEASURES else 1
+    least = 0 if name in MEASURED else 1
     most = 1 if name == "codebook_utilisation" else np.inf
     bad = (found < least) | (found > most) | np.isinf(found)
     bad |= found.isna() & (table[name].notna() | (name == "codebook_size"))
@@ -167,7 +169,7 @@ def _numbers(table: pd.DataFrame, name: str, source: str) -> pd.Series[float]:
 
 def _series(table: pd.DataFrame) -> pd.Series[str]:
     """Name the quantizer of each row, with its stages where it has several."""
-    names = table["quantizer"].astype(str).str.strip()
+    names = table["quantizer"].fillna("unnamed").astype(str).str.strip()
     spelled = {key: label for key, (label, *_) in STYLES.items()}
     labels = names.str.lower().map(spelled).fillna(names)
     if "stages" not in table:

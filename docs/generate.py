@@ -49,10 +49,12 @@ One row per evaluation of one run. `scaling run` writes one folder per run:
 | `OUT/evaluator-*/`, `OUT/text-*/` | an evaluator; a frozen encoder's states |
 | `OUT/scores-*/` | what an evaluator says of a tokenizer or a run |
 | `OUT/runs.csv`, `OUT/tokenizers.csv` | derived from the folders, never the source |
-| `OUT/scores.csv` | the table of `scaling evaluate`, with intervals |
+| `OUT/scores.csv` | the table of the last `scaling evaluate`, with intervals |
 
 The scores, `fid` to `evaluator`, stand in the last evaluation of a run that
-`scaling evaluate` scored; `--columns L=fid` fits laws of one in the loss' place.
+`scaling evaluate` scored: those that it was asked for last; `config.json` in
+`OUT/scores-*/` says by which evaluator and how. `--columns L=fid` fits laws of one in
+the loss' place.
 
 `runs.csv` leaves out `seconds`, so that the same grid gives the same bytes. Any CSV,
 Parquet or JSONL file with these columns, or with others mapped by `--columns`, is as

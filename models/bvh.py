@@ -122,7 +122,7 @@ def _hierarchy(text: str) -> list[_Joint]:
                 f"{line!r} cannot be read in the hierarchy{detail}; expected ROOT, "
                 "JOINT or End Site with OFFSET and CHANNELS in braces: mend that line"
             ) from None
-    bare = [joint.name for joint in joints if len(joint.offset) != 3]
+    bare = [joint.name for joint in joints if not joint.offset]
     if bare or opened or not joints:
         what = f"joint {bare[0]!r} has no OFFSET" if bare else "a brace is not closed"
         raise ScalingError(
@@ -144,13 +144,20 @@ def _read_line(words: list[str], joints: list[_Joint], opened: list[int]) -> Non
             opened.append(len(joints) - 1)
         case ["}"]:
             opened.pop()
-        case ["OFFSET", x, y, z]:
-            joints[opened[-1]].offset = (float(x), float(y), float(z))
+        case ["OFFSET", *numbers]:
+            joints[opened[-1]].offset = _checked_offset(numbers)
         case ["CHANNELS", count, *names]:
             joint = joints[opened[-1]]
             joint.channels = _checked_channels(joint.name, int(count), names)
         case _:
             raise ValueError
+
+
+def _checked_offset(numbers: list[str]) -> tuple[float, ...]:
+    offset = tuple(map(float, numbers))
+    if len(offset) != 3 or not np.isfinite(offset).all():
+        raise ScalingError("an offset is three finite lengths")
+    return offset
 
 
 def _checked_channels(joint: str, count: int, names: list[str]) -> tuple[str, ...]:

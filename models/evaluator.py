@@ -215,7 +215,7 @@ def contrastive_loss(
     with the Euclidean distance d and the second mean over all i, j of different
     captions. Guo et al. take one mismatched motion per text and step, by a roll of the
     batch; this is the expectation of theirs over all rolls, but for equal captions,
-    which they push apart.
+    which they push apart, and the roll by 0, in which they do so with matched pairs.
 
     Parameters
     ----------

@@ -9,8 +9,6 @@ from scaling.errors import ScalingError
 from scaling.models.levels import check_levels, codebook_size, nominal_codebook_size
 
 Method = Literal["fsq", "vq", "rfsq"]
-
-METHODS: tuple[Method, ...] = ("fsq", "vq", "rfsq")
 """Finite scalar quantisation, vector quantisation, residual FSQ."""
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 from typing import Protocol
 
 import numpy as np
@@ -37,9 +36,6 @@ Text = NDArray[np.int64] | Float32
 END_OF_TEXT = "</s>"
 END_ID = 0
 """The trainer gives special pieces the first ids."""
-
-ENCODED_AT_ONCE = 32
-"""Captions of equal length that a frozen encoder reads in one batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +143,13 @@ class FrozenEncoder:
         return self.load()
 
     def encode(self, captions: Sequence[str]) -> tuple[Float32, NDArray[np.bool_]]:
-        """States (B, P, W), 0 in the padding, and the mask (B, P) of what is none."""
+        """States (B, P, W), 0 in the padding, and the mask (B, P) of what is none.
+
+        Each caption goes through the network alone. A batch would be faster, and would
+        round a caption's states by the company that it happens to be in.
+        """
         pieces_of, _ = self._loaded
-        pieces = [self._cut(pieces_of(caption)) for caption in captions]
-        rows = [np.zeros((0, self.width), np.float32)] * len(pieces)
-        for group in _of_equal_length(pieces):
-            states = self._states([pieces[number] for number in group])
-            for number, row in zip(group, states, strict=True):
-                rows[number] = row
+        rows = [self._states(self._cut(pieces_of(caption))) for caption in captions]
         return padded(rows, self.width)
 
     def _cut(self, pieces: list[int]) -> list[int]:
@@ -163,25 +158,13 @@ class FrozenEncoder:
         return [*pieces[: self.max_length - 1], pieces[-1]]
 
     @torch.inference_mode()
-    def _states(self, pieces: list[list[int]]) -> Float32:
-        """Encode captions of equal length, (B, P) to (B, P, W)."""
+    def _states(self, pieces: list[int]) -> Float32:
+        """Encode a caption, P pieces to (P, W)."""
         _, network = self._loaded
         device = next(network.parameters()).device
-        ids = torch.tensor(pieces, device=device)
-        states: torch.Tensor = network(input_ids=ids).last_hidden_state
+        ids = torch.tensor([pieces], device=device)
+        states: torch.Tensor = network(input_ids=ids).last_hidden_state[0]
         return np.asarray(states.float().cpu().numpy())
-
-
-def _of_equal_length(pieces: Sequence[Sequence[int]]) -> Iterable[list[int]]:
-    """Numbers of captions of one length, in batches: none is padded in the network."""
-
-    def length(number: int) -> int:
-        return len(pieces[number])
-
-    for _, group in groupby(sorted(range(len(pieces)), key=length), length):
-        numbers = list(group)
-        for first in range(0, len(numbers), ENCODED_AT_ONCE):
-            yield numbers[first : first + ENCODED_AT_ONCE]
 
 
 def padded(rows: Sequence[Float32], width: int) -> tuple[Float32, NDArray[np.bool_]]:

@@ -8,6 +8,7 @@ frames per second) and `lead` (frames to drop at the start).
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Iterator
@@ -17,9 +18,6 @@ from typing import Any
 
 from scaling.errors import ScalingError
 from scaling.runs.sources import SPLITS, has_words
-
-COLUMNS = ("name", "caption", "split", "fps", "lead")
-"""Columns that are read; others are left alone."""
 
 
 @dataclass(slots=True)
@@ -72,19 +70,25 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             "expected a CSV or JSONL file in UTF-8: name another"
         ) from None
     if path.suffix.lower() in (".jsonl", ".json"):
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):  # not at U+2028
             if line.strip():
                 yield number, _parsed(line)
         return
-    table = csv.DictReader(text.splitlines())
+    table = csv.DictReader(io.StringIO(text, newline=""))
     missing = {"name", "caption"} - set(table.fieldnames or ())
     if missing:
         raise ScalingError(
             f"{path} has no column {' and no '.join(sorted(missing))}; it has: "
             f"{', '.join(table.fieldnames or ())}. Expected name and caption: rename"
         )
-    for row in table:
-        yield table.line_num, row
+    try:
+        for row in table:
+            yield table.line_num, row
+    except csv.Error as error:
+        raise ScalingError(
+            f"{path}:{table.line_num}: {error}; expected a quote at a field's end for "
+            "each at a beginning: mend the table"
+        ) from None
 
 
 def _parsed(line: str) -> dict[str, Any]:
@@ -107,6 +111,7 @@ def _add(told: Told, row: dict[str, Any]) -> None:
     if not isinstance(captions, list):
         raise ValueError(f"captions {captions!r} are no list")
     told.captions += [text.strip() for text in map(str, captions) if has_words(text)]
+    "".join(told.captions).encode()  # JSON can spell what no file can hold
     if row.get("split"):
         told.split = str(row["split"])
         if told.split not in SPLITS:

@@ -65,6 +65,10 @@ class Corpus:
         """Clips of one split."""
         return [clip for clip in self.clips if clip.split == name]
 
+    def captions(self, split: str) -> list[str]:
+        """All captions of one split."""
+        return [text for clip in self.split(split) for text in clip.captions]
+
     def motion(self, clip: Clip) -> Float32:
         """Return the normalised features of a clip, (frames, 263)."""
         return self.features[clip.start : clip.start + clip.frames]
@@ -107,7 +111,7 @@ def build(
                 )
                 start += len(motion)
             progress(number, steps)
-    _check(clips)
+    _check(clips, report)
     _normalise(folder, clips, start, _published(section))
     write_json(folder / "clips.json", {"clips": [asdict(clip) for clip in clips]})
     write_json(folder / "skipped.json", asdict(report))
@@ -218,7 +222,7 @@ def _mean_std(raw: Float32, clips: Sequence[Clip]) -> tuple[Float32, Float32]:
     return mean.astype(np.float32), std.astype(np.float32)
 
 
-def _check(clips: Sequence[Clip]) -> None:
+def _check(clips: Sequence[Clip], report: Report) -> None:
     """Refuse what would mix splits up, or leave one empty."""
     names = Counter(clip.name for clip in clips)
     for name, times in names.most_common(1):
@@ -231,8 +235,16 @@ def _check(clips: Sequence[Clip]) -> None:
         if not any(clip.frames >= DOWNSAMPLING for clip in chosen):
             raise ScalingError(
                 f"the corpus has no {split} clips of a token's length among its "
-                f"{len(clips)}; use a larger corpus, or mend its splits"
+                f"{len(clips)}{_left_out(report)}; use a larger corpus, or mend its "
+                "splits"
             )
+
+
+def _left_out(report: Report) -> str:
+    """Say how many are left out, and why one is."""
+    for name, reason in report.skipped.items():
+        return f", {len(report.skipped)} left out ({name}: {reason})"
+    return ""
 
 
 def _summary(clips: Sequence[Clip]) -> dict[str, float]:

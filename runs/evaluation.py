@@ -14,13 +14,14 @@ from typing import Any, TextIO
 from scaling.errors import ScalingError
 from scaling.files import jsonable, read_json
 from scaling.record import CONFIG, MEASURES, RESULT, Row, ended, status
-from scaling.runs import corpora, evaluator, published_evaluator
+from scaling.runs import corpora
 from scaling.runs.board import Board
 from scaling.runs.calibrate import estimate
-from scaling.runs.evaluator import LoadedEvaluator, require_corpus
+from scaling.runs.evaluator import require_corpus
 from scaling.runs.jobs import EvaluatorJob, Job, ScoreJob
 from scaling.runs.launch import code_version, jobs_done, work
 from scaling.runs.plan import evaluator_job, score_job
+from scaling.runs.score import open_evaluator
 from scaling.runs.sections import Evaluator, Scoring
 from scaling.runs.store import GRID, write_csv
 from scaling.runs.worker import Place
@@ -53,6 +54,8 @@ class Task:
     """Folder of the corpus."""
     jobs: tuple[Job, ...]
     """An evaluator where one is to be trained, and the scores."""
+    left_out: tuple[str, ...]
+    """Runs and tokenizers of a store that did not finish, and how they stand."""
 
     @property
     def scores(self) -> tuple[ScoreJob, ...]:
@@ -167,14 +170,21 @@ def prepare(
             trained = evaluator_job(corpus, Evaluator())
             name, first = trained.folder, [trained]
     else:
-        require_corpus(open_evaluator(judge), corpus, force=force)
+        require_corpus(open_evaluator(judge, out / corpus), corpus, force=force)
         name = judge.name if judge.parent.samefile(out) else str(judge.resolve())
     jobs = [
         # a tokenizer's reconstructions are not drawn: one score serves all settings
         score_job(x.name, name, Scoring() if _kind(x) == "tokenizer" else section)
         for x in targets
     ]
-    return Task(out=out, corpus=corpus, jobs=(*first, *jobs))
+    left_out = tuple(
+        f"{folder.name} is {status(folder)}"
+        for path in paths
+        if (path / GRID).exists()
+        for folder in _scorable(path)
+        if status(folder) != "finished"
+    )
+    return Task(out=out, corpus=corpus, jobs=(*first, *jobs), left_out=left_out)
 
 
 def evaluate(task: Task, device: str, slots: int, stream: TextIO) -> Evaluation:
@@ -185,7 +195,11 @@ def evaluate(task: Task, device: str, slots: int, stream: TextIO) -> Evaluation:
     ScalingError
         If a job failed.
     """
+    for name in task.left_out:
+        stream.write(f"{name}, and is left out\n")
     done = jobs_done(task.jobs, task.out)
+    for folder in done:  # what was asked for last stands in the record
+        (task.out / folder / RESULT).touch()
     to_do = [job for job in task.jobs if job.folder not in done]
     frames = len(corpora.load(task.out / task.corpus).features)
     seconds = estimate(to_do, frames, device, 1)
@@ -201,22 +215,14 @@ def evaluate(task: Task, device: str, slots: int, stream: TextIO) -> Evaluation:
     return evaluation
 
 
-def open_evaluator(folder: Path) -> LoadedEvaluator:
-    """Read an evaluator trained here, or the published one."""
-    if (folder / published_evaluator.WEIGHTS).exists():
-        return published_evaluator.load(folder)
-    return evaluator.load(folder)
-
-
 def _collect(task: Task) -> Evaluation:
-    results = {
-        job.target: read_json(task.out / job.folder / RESULT) for job in task.scores
-    }
-    judge = open_evaluator(task.out / task.scores[0].evaluator)
+    out = task.out
+    results = {job.target: read_json(out / job.folder / RESULT) for job in task.scores}
+    judge = open_evaluator(out / task.scores[0].evaluator, out / task.corpus)
     runs = {name: row for name, row in results.items() if "intervals" in row}
     tokenizers = {name: row for name, row in results.items() if name not in runs}
     return Evaluation(
-        path=task.out / TABLE,
+        path=out / TABLE,
         evaluator=judge.name,
         note=judge.note,
         runs=runs,
@@ -227,11 +233,7 @@ def _collect(task: Task) -> Evaluation:
 def _targets(path: Path) -> list[Path]:
     """Folders that a path stands for: itself, or all finished ones of a store."""
     if (path / GRID).exists():
-        found = [
-            folder
-            for folder in sorted(path.iterdir())
-            if _kind(folder) in SCORED and status(folder) == "finished"
-        ]
+        found = [x for x in _scorable(path) if status(x) == "finished"]
         if not found:
             raise ScalingError(
                 f"{path} holds no finished run or tokenizer; run its grid first"
@@ -244,10 +246,14 @@ def _targets(path: Path) -> list[Path]:
         )
     if status(path) != "finished":
         raise ScalingError(
-            f"{path} is {status(path)}; only finished runs are scored: run its grid "
-            "to the end"
+            f"{path} is {status(path)}; expected a finished run: run its grid to the "
+            "end, or name another"
         )
     return [path]
+
+
+def _scorable(store: Path) -> list[Path]:
+    return [path for path in sorted(store.iterdir()) if _kind(path) in SCORED]
 
 
 def _kind(folder: Path) -> str | None:

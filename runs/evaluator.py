@@ -263,7 +263,7 @@ def _begin(
 ) -> LoadedEvaluator:
     """Draw the weights, learn the vocabulary, and write all but the weights."""
     encoder = train_caption_encoder(
-        (caption for clip in corpus.split("train") for caption in clip.captions),
+        corpus.captions("train"),
         vocab_size=job.section.text_vocab_size,
         max_length=LONGEST_CAPTION,
     )

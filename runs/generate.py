@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from scaling.errors import ScalingError
-from scaling.files import read_json, write_aside, write_json, write_text
+from scaling.files import write_aside, write_text
 from scaling.models import bvh
 from scaling.models.generation import Sampling
 from scaling.record import Row
@@ -106,14 +104,13 @@ def _real(
     }
     chosen = [clip for _, clip in clips.values()]
     codes = tokenize.encode(run.tokenizer, corpus, chosen)
-    drawn = tokenize.reconstruct(run.tokenizer, corpus, chosen)
     return {
         key: (
             CaptionedMotion.of(caption, row, corpus.unnormalised(corpus.motion(clip))),
             CaptionedMotion.of(caption, row, features),
         )
         for (key, (caption, clip)), row, features in zip(
-            clips.items(), codes, drawn, strict=True
+            clips.items(), codes, run.draw(codes), strict=True
         )
     }
 
@@ -189,36 +186,6 @@ def manifest(
         ],
         "files": files(found),
     }
-
-
-def claim(out: Path, made: Row) -> None:
-    """Take a folder: drop what an earlier call wrote there, and say what comes.
-
-    Raises
-    ------
-    ScalingError
-        If a file would replace one that no such call wrote.
-    """
-    if out.exists() and not out.is_dir():
-        raise ScalingError(f"{out} is a file; expected a folder: choose another name")
-    earlier = set(_written(out))
-    for name in made["files"]:
-        if name not in earlier and (out / name).exists():
-            raise ScalingError(
-                f"{out / name} exists and was not written by this command; it is left "
-                "as it is: choose another folder, or remove it"
-            )
-    for name in earlier:
-        (out / name).unlink(missing_ok=True)
-    write_json(out / MANIFEST, made)
-
-
-def _written(out: Path) -> Iterator[str]:
-    """Files that an earlier call wrote, as its manifest names them."""
-    with suppress(OSError, ScalingError):
-        listed = read_json(out / MANIFEST).get("files")
-        if isinstance(listed, list) and MANIFEST in listed:
-            yield from (name for name in listed if Path(name).name == name)
 
 
 def write_data(out: Path, found: Sequence[Answer]) -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from scaling.errors import ScalingError
 from scaling.models.motion import NUM_FEATURES
 from scaling.models.skeleton import FPS
 from scaling.runs.humanml3d_texts import Caption, read_captions
-from scaling.runs.sources import SPLITS, Reading, Report, Source
+from scaling.runs.sources import SPLITS, UNREADABLE, Reading, Report, Source
 
 SHORTEST, LONGEST = 40, 199
 """Frames of features that a clip may have."""
@@ -144,7 +143,7 @@ def _array(path: Path) -> Float32:
             return np.asarray(np.load(file), np.float32)
     except FileNotFoundError:
         raise ScalingError(f"no file {path.parent.name}/{path.name}") from None
-    except (OSError, ValueError, EOFError, TypeError, BadZipFile):
+    except UNREADABLE:
         raise ScalingError(f"{path.name} is no array of numbers; get it anew") from None
 
 

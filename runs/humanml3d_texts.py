@@ -60,12 +60,14 @@ def read_captions(path: Path, report: Report) -> list[Caption]:
 
 
 def _span(begin: str = "0", end: str = "0") -> tuple[int, int] | None:
-    """Frames between two times in seconds, or None if both are 0 or no number.
+    """Frames between two times in seconds, or None if both are 0 or not a number.
 
     >>> _span("1.5", "4.0"), _span("0.0", "nan")
     ((30, 80), None)
     """
     seconds = [0.0 if math.isnan(t) else t for t in (float(begin), float(end))]
+    if min(seconds) < 0:
+        raise ValueError
     return (int(FPS * seconds[0]), int(FPS * seconds[1])) if any(seconds) else None
 
 

@@ -18,7 +18,6 @@ from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -30,7 +29,7 @@ from scaling.runs import caption_table
 from scaling.runs.caption_table import Told
 from scaling.runs.pack import Recording, entries
 from scaling.runs.sections import BvhCorpus, JointsCorpus
-from scaling.runs.sources import Reading, Report, Source
+from scaling.runs.sources import UNREADABLE, Reading, Report, Source
 
 SHORTEST, LONGEST = 40, 196
 """Frames that a clip may have."""
@@ -82,7 +81,9 @@ def motion_files(section: Section) -> list[Path]:
     """
     suffix = ".bvh" if isinstance(section, BvhCorpus) else ".npz"
     folder = Path(section.path)
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() == suffix)
+    found = sorted(
+        p for p in folder.rglob("*") if p.suffix.lower() == suffix and p.is_file()
+    )
     if not found:
         raise ScalingError(
             f"corpus.path: {folder} holds no *{suffix} files; expected some, at any "
@@ -172,7 +173,7 @@ def _recording(
 
 def _read_bvh(path: Path, fps: float | None, lead: int) -> tuple[Array, float, float]:
     """Read the joints, their true rate, and the one that the file says."""
-    motion = parse(path.read_text(encoding="utf-8", errors="replace"))
+    motion = parse(path.read_text(encoding="utf-8-sig", errors="replace"))
     rate = fps or _cmu_fps(path.stem, motion.fps) or motion.fps
     every = stride(rate) or 1  # frames that fall out need not be placed
     frames = _after(lead, motion.frames)[::every]
@@ -184,16 +185,18 @@ def _read_npz(path: Path, fps: float | None, lead: int, up: str) -> tuple[Array,
     """Read the first 22 of the joints, and their rate."""
     try:
         with path.open("rb") as file, np.load(file) as arrays:
-            held = {key: arrays[key] for key in ("joints", *RATES) if key in arrays}
-    except (OSError, ValueError, EOFError, TypeError, BadZipFile):
-        raise ScalingError("it is no npz file of numbers; get it anew") from None
-    joints = held.get("joints", np.empty(0))
+            joints = np.asarray(arrays.get("joints", ()), np.float64)
+            rates = [float(arrays[key].item()) for key in RATES if key in arrays]
+    except UNREADABLE:
+        raise ScalingError(
+            "it is no npz file of numbers, of which the frame rate is one; get it anew"
+        ) from None
     if joints.ndim != 3 or joints.shape[1] < NUM_JOINTS or joints.shape[2] != 3:
         raise ScalingError(
             f"its joints have shape {joints.shape}; expected an array 'joints' of "
             f"(frames, {NUM_JOINTS} or more, 3)"
         )
-    rate = fps or next((float(held[key]) for key in RATES if key in held), None)
+    rate = fps or next(iter(rates), None)
     if rate is None:
         raise ScalingError(f"it holds none of {', '.join(RATES)}; give corpus.fps")
     body = checked_joints(_after(lead, joints)[:, :NUM_JOINTS], frames=2)
@@ -248,14 +251,18 @@ def _require_some(used: int, section: Section, report: Report) -> None:
         )
 
 
-_SAID = re.compile(rb"Frames:\s*(\d+)\s+Frame\s+Time:\s*([\d.]+)", re.IGNORECASE)
+_SAID = re.compile(
+    rb"Frames:\s*(\d{1,9})\s+Frame\s+Time:\s*(\d*\.?\d+(?:e[-+]?\d\d?)?)\s",
+    re.IGNORECASE,
+)
 
 
 def _frames_said(path: Path, fps: float | None) -> int:
     """Frames at 20 fps that a file promises, or 0."""
     if path.suffix.lower() == ".bvh":
         said = _SAID.search(path.read_bytes())
-        return int(int(said[1]) * FPS / (fps or 1 / float(said[2]))) if said else 0
+        seconds = float(said[1]) * (1 / fps if fps else float(said[2])) if said else 0
+        return int(seconds * FPS)
     # as if 22 joints in float32 and nothing else were in it, uncompressed
     frames = path.stat().st_size / (NUM_JOINTS * 3 * 4)
     return int(frames * FPS / (fps or 120))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -35,7 +35,6 @@ from scaling.runs.sections import (
 from scaling.runs.sources import Report, Source
 
 Kind = Literal["packed", "humanml3d", "bvh", "joints"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 """What a folder may hold."""
 
 SOURCE_FIELDS = ("source", "subset", "content", "style", "subject")

@@ -22,7 +22,7 @@ from scaling.files import write_aside, write_text
 from scaling.models.skeleton import NUM_JOINTS, Array, canonical, checked_joints, mirror
 from scaling.runs.humanml3d_texts import Texts
 from scaling.runs.sections import PackedCorpus
-from scaling.runs.sources import Reading, Report, Source
+from scaling.runs.sources import SPLITS, UNREADABLE, Reading, Report, Source, has_words
 
 FILES = ("joints.npz", "sequences.jsonl")
 """What the folder of a pack holds."""
@@ -70,7 +70,18 @@ class Entry:
     """Whether it is the mirror image."""
 
     def source(self, joints: NDArray[np.floating]) -> Source:
-        """Cut the clip out of joints (frames, 22, 3), and put it in place."""
+        """Cut the clip out of joints (frames, 22, 3), and put it in place.
+
+        Raises
+        ------
+        ScalingError
+            If it ends after them, or has a joint that is not finite.
+        """
+        if self.last > len(joints):
+            raise ScalingError(
+                f"clip {self.name} ends at frame {self.last} of {len(joints)}; "
+                "expected joints.npz and sequences.jsonl of one pack: get both anew"
+            )
         clip = canonical(joints[self.first : self.last].astype(np.float64))
         return Source(
             name=self.name,
@@ -100,7 +111,9 @@ def sources(section: PackedCorpus, report: Report) -> Reading:
         joints = read_joints(folder)
         for recording in found:
             clips = entries(recording, mirrored=section.mirror, texts=texts)
-            yield [clip.source(joints) for clip in clips]
+            mute = [clip.name for clip in clips if not clip.captions]
+            report.skipped.update(dict.fromkeys(mute, "no caption with words"))
+            yield [clip.source(joints) for clip in clips if clip.captions]
         if texts:
             report.notes.append(f"{texts.attached} clips have captions of HumanML3D")
 
@@ -133,13 +146,14 @@ def recordings(folder: Path) -> list[Recording]:
     Raises
     ------
     ScalingError
-        If a line is not a JSON object with the fields of a sequence.
+        If a line is not a JSON object with the fields of a sequence, or one holds
+        something else than it should.
     """
     return [
         Recording(
             name=row["id"],
             split=row["split"],
-            captions=tuple(row["captions"]),
+            captions=tuple(filter(has_words, row["captions"])),
             clips=tuple((first, last) for first, last in row["clips"]),
             start=row["start"],
             about={key: row[key] for key in row.keys() - FIELDS},
@@ -170,13 +184,25 @@ def entries(
 
 
 def read_joints(folder: Path) -> NDArray[np.float32]:
-    """Read the joints of all sequences after one another, (frames, 22, 3) in metres."""
-    arrays = np.load(folder / "joints.npz")
-    root = arrays["root"][:, None]
-    # the deltas wrap around in int16, and so must their sum
-    offsets = np.cumsum(arrays["local_delta"], axis=1, dtype=np.int16)
-    local = offsets.T.reshape(-1, NUM_JOINTS - 1, 3).astype(np.float32) / STEPS
-    return np.concatenate([root, root + local], axis=1)
+    """Read the joints of all sequences after one another, (frames, 22, 3) in metres.
+
+    Raises
+    ------
+    ScalingError
+        If that is not what the file holds.
+    """
+    try:
+        with (folder / "joints.npz").open("rb") as file, np.load(file) as arrays:
+            root = arrays["root"][:, None]
+            # the deltas wrap around in int16, and so must their sum
+            offsets = np.cumsum(arrays["local_delta"], axis=1, dtype=np.int16)
+        local = offsets.T.reshape(-1, NUM_JOINTS - 1, 3).astype(np.float32) / STEPS
+        return np.concatenate([root, root + local], axis=1)
+    except UNREADABLE:
+        raise ScalingError(
+            f"{folder / 'joints.npz'} holds no joints; expected root (frames, 3) and "
+            "local_delta (63, frames): get it anew"
+        ) from None
 
 
 def write(folder: Path, found: Iterable[tuple[Recording, Array]]) -> list[Recording]:
@@ -243,18 +269,31 @@ def _row(recording: Recording, start: int, frames: int) -> dict[str, Any]:
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict) or not row.keys() >= FIELDS:
-            raise ScalingError(
-                f"{path}:{number} is no sequence; expected a JSON object with "
-                f"{', '.join(sorted(FIELDS))}: mend that line"
-            )
-        rows.append(row)
+    with path.open(encoding="utf-8", errors="surrogateescape") as file:
+        for number, line in enumerate(file, 1):
+            row = _sequence(line)
+            if row is None:
+                raise ScalingError(
+                    f"{path}:{number} is no sequence; expected a JSON object with "
+                    f"{', '.join(sorted(FIELDS))}, a split of {', '.join(SPLITS)}, and "
+                    "clips of whole numbers: mend that line"
+                )
+            rows.append(row)
     return rows
+
+
+def _sequence(line: str) -> dict[str, Any] | None:
+    """Read a line, or None if a field is missing or holds what it should not."""
+    try:
+        row: dict[str, Any] = json.loads(line)
+        "".join(row["captions"]).encode()  # texts, and such as a file can hold
+        clips = [range(first, last) for first, last in row["clips"]]
+        starts = [range(row["start"]).stop, *(clip.start for clip in clips)]
+        named = isinstance(row["id"], str) and isinstance(row["captions"], list)
+        sound = named and row["split"] in SPLITS and min(starts) >= 0 and all(clips)
+    except (TypeError, ValueError, LookupError):
+        return None
+    return row if sound else None
 
 
 def _image(clip: Entry) -> Entry:

@@ -186,6 +186,8 @@ def _transformer_job(
     section: Transformers,
 ) -> TransformerJob:
     aside = {"sizes", "tokens", "compute", "text_encoder"}
+    if states:
+        aside.add("text_vocab_size")
     identity = {
         "tokenizer": tokenizer.folder,
         "size": [shape.n_layers, shape.n_heads, shape.d_model],
@@ -233,8 +235,8 @@ def _file_hash(path: Path) -> str:
         return digest(path)
     except OSError as error:
         raise ScalingError(
-            f"corpus.path: {path}: {error.strerror}; "
-            "name a folder that holds the corpus"
+            f"corpus: {path}: {error.strerror}; expected a file that it is made of: "
+            "name one that is there"
         ) from None
 
 

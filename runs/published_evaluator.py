@@ -29,6 +29,7 @@ import torch
 from scaling.errors import ScalingError
 from scaling.models.evaluator import EvaluatorConfig, TextMotionEvaluator
 from scaling.runs.evaluator import LoadedEvaluator, Words
+from scaling.runs.sources import UNREADABLE
 
 WEIGHTS = "text_mot_match/model/finest.tar"
 MEAN, STD = "meta/mean.npy", "meta/std.npy"
@@ -65,6 +66,12 @@ TELLING = {
     "angrily sadly",
 }
 """Words with a tag of their own, whatever their part of speech."""
+
+UNPICKLABLE = (
+    *UNREADABLE,
+    *(pickle.UnpicklingError, RuntimeError, AttributeError, OverflowError),
+)
+"""What a pickle raises that is damaged, or of something else."""
 
 TAG_OF = {word: tag for tag, words in TELLING.items() for word in words.split()}
 
@@ -122,12 +129,12 @@ def load(
                 f"{folder} has no {name}; the published evaluator is {', '.join(FILES)}"
                 ": put the file there"
             )
-    vectors = torch.tensor(_array(folder / VECTORS), dtype=torch.float32)
+    vectors = _array(folder / VECTORS)
     index = _index(folder, len(vectors))
     state = {
         "words.weight": vectors,
-        "mean": torch.tensor(_array(folder / MEAN), dtype=torch.float32),
-        "std": torch.tensor(_array(folder / STD), dtype=torch.float32),
+        "mean": _array(folder / MEAN),
+        "std": _array(folder / STD),
         **_weights(folder / WEIGHTS),
     }
     model = TextMotionEvaluator(
@@ -175,10 +182,11 @@ def tagged_captions(texts: Path) -> dict[str, str]:
     return found
 
 
-def _array(path: Path) -> Any:
+def _array(path: Path) -> torch.Tensor:
     try:
-        return np.load(path, allow_pickle=False)
-    except ValueError as error:
+        found = np.load(path, allow_pickle=False)
+        return torch.tensor(np.atleast_1d(found), dtype=torch.float32)
+    except UNREADABLE as error:
         raise _unreadable(path, "an array of numbers", error) from None
 
 
@@ -191,7 +199,7 @@ def _weights(path: Path) -> dict[str, torch.Tensor]:
             for part in PARTS
             for name, tensor in saved[part].items()
         }
-    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError) as error:
+    except UNPICKLABLE as error:
         raise _unreadable(path, f"weights of {', '.join(PARTS)}", error) from None
 
 
@@ -221,7 +229,7 @@ def _plain(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             return _Plain(file).load()
-    except (pickle.UnpicklingError, EOFError, LookupError, ValueError) as error:
+    except UNPICKLABLE as error:
         raise _unreadable(path, "a pickle of words", error) from None
 
 

@@ -21,7 +21,7 @@ from scaling.models.evaluator import UNIT
 from scaling.models.generation import Sampling
 from scaling.models.levels import DOWNSAMPLING
 from scaling.record import CONFIG, MEASURES, METRICS, Row
-from scaling.runs import corpora, evaluator, tokenize
+from scaling.runs import corpora, evaluator, published_evaluator, tokenize
 from scaling.runs.corpora import Clip, Corpus
 from scaling.runs.evaluator import LoadedEvaluator
 from scaling.runs.jobs import ScoreJob
@@ -46,7 +46,7 @@ def run(job: ScoreJob, out: Path, folder: Path, device: str, reporter: Reporter)
     """Score a tokenizer or a run; return the result."""
     config = read_json(out / job.target / CONFIG)
     corpus = corpora.load(out / config["corpus"])
-    judge = evaluator.load(out / job.evaluator, device)
+    judge = open_evaluator(out / job.evaluator, out / config["corpus"], device)
     split = _Split(corpus=corpus, judge=judge, clips=tuple(scored_clips(corpus)))
     if config["kind"] == "tokenizer":
         metrics = _reconstructions(out / job.target, split, device)
@@ -58,6 +58,20 @@ def run(job: ScoreJob, out: Path, folder: Path, device: str, reporter: Reporter)
         reporter,
     )
     return {"status": "finished", **_summary(repetitions, judge)}
+
+
+def open_evaluator(folder: Path, corpus: Path, device: str = "cpu") -> LoadedEvaluator:
+    """Read an evaluator trained here, or the published one.
+
+    That one takes captions with the words' lemmas and tags from HumanML3D's own texts,
+    if `corpus`, a built one's folder, was made of them and they are still there.
+    """
+    if not (folder / published_evaluator.WEIGHTS).exists():
+        return evaluator.load(folder, device)
+    made_of = read_json(corpus / CONFIG)
+    texts = Path(made_of.get("path", "")) / "texts"
+    theirs = made_of["kind"] == "humanml3d" and texts.is_dir()
+    return published_evaluator.load(folder, texts if theirs else None, device)
 
 
 def scored_clips(corpus: Corpus) -> list[Clip]:

@@ -204,6 +204,11 @@ class Tokenizers(Section):
 
     @model_validator(mode="after")
     def _any(self) -> Tokenizers:
+        if self.levels and self.quantizers == ("vq",):
+            raise ValueError(
+                f"has levels {[list(each) for each in self.levels]} and VQ alone, "
+                "which has none; name its sizes in codebooks, or add fsq"
+            )
         if not self.quantizations:
             raise ValueError("names no codebook; give codebooks: [256, ...]")
         return self

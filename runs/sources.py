@@ -7,14 +7,23 @@ them. A file that cannot be used stands in the report, and the others go on.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from tokenize import TokenError
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 SPLITS = ("train", "val", "test")
+
+UNREADABLE = (
+    *(OSError, ValueError, TypeError, LookupError, EOFError, MemoryError),
+    *(BadZipFile, zlib.error, TokenError),
+)
+"""What numpy raises over a file that is not arrays of numbers, or is damaged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,9 +23,12 @@ from scaling.record import (
     scores,
 )
 
-GRID, LOCK, ERROR, RUNS = "grid.json", ".lock", "error.txt", "runs.csv"
-"""Files of a store and its folders: what it is the store of, who works on it, why a job
-failed, and the table of all runs."""
+GRID, LOCK, ERROR = "grid.json", ".lock", "error.txt"
+"""Files of a store and its folders: what it is the store of, who works on it, and why a
+job failed."""
+
+RUNS, TOKENIZERS = "runs.csv", "tokenizers.csv"
+"""Tables of a store."""
 
 
 class MetricsLog:
@@ -112,7 +115,7 @@ def derive_tables(out: Path) -> None:
         if ended(folder)
     ]
     write_csv(out / RUNS, runs)
-    write_csv(out / "tokenizers.csv", tokenizers)
+    write_csv(out / TOKENIZERS, tokenizers)
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling.errors import ScalingError
 from scaling.files import read_json, write_aside, write_json
 from scaling.record import RESULT
 from scaling.runs.text_cache import Cached
@@ -63,9 +64,7 @@ def run(
     section = job.section
     frozen = Cached(encoder(section.text_encoder, section.text_length, device=device))
     captions = {caption for clip in corpus.clips for caption in clip.captions}
-    # captions of like length share a batch
-    order = sorted(captions, key=lambda caption: (len(caption), caption))
-    rows = _encoded(frozen, order, reporter)
+    rows = _encoded(frozen, sorted(captions), reporter)
     spans = _write_states(folder / STATES, rows, frozen.width)
     write_json(folder / CAPTIONS, spans)
     return {
@@ -104,10 +103,12 @@ def encode_captions(
     Raises
     ------
     ScalingError
-        If a frozen encoder is not the one that the run was trained with.
+        If a frozen encoder is not the one that the run was trained with, or a caption
+        is not a text.
     """
     from scaling.models.text import CaptionEncoder, word_states
 
+    _require_texts(captions)
     if section.text_encoder == "bpe":
         pieces = (folder / VOCABULARY).read_text(encoding="utf-8")
         return CaptionEncoder.from_json(pieces, section.text_length).encode(captions)
@@ -121,6 +122,18 @@ def encode_captions(
         )
         states |= zip(new, word_states(Cached(frozen), new), strict=True)
     return [states[caption] for caption in captions]
+
+
+def _require_texts(captions: Sequence[str]) -> None:
+    """Refuse what came in as bytes of another encoding."""
+    for caption in captions:
+        try:
+            caption.encode()
+        except UnicodeEncodeError:
+            raise ScalingError(
+                f"caption {caption!r} is not UTF-8 text; expected words: spell it in "
+                "UTF-8"
+            ) from None
 
 
 def _encoded(

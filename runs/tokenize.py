@@ -35,8 +35,8 @@ from scaling.runs.store import MetricsLog
 COLLAPSED = 0.05
 """Share of the codes that a split could use, below which a codebook has collapsed."""
 
-ENCODED_AT_ONCE = 64
-"""Clips of equal length that are encoded in one batch."""
+AT_ONCE = 64
+"""Clips of equal length that are encoded, or drawn, in one batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,20 +161,13 @@ def record(job: TokenizerJob, device: str) -> Row:
 def load(folder: Path) -> MotionTokenizer:
     """Read the tokenizer that a job trained, from the job's folder, to be used."""
     config = read_json(folder / CONFIG)
-    if "quantization" not in config:
-        raise ScalingError(
-            f"tokenizer {folder.name} was trained by an earlier version, which did not "
-            "write down its quantization; its runs can be fitted: to generate, train "
-            "it again in another folder"
-        )
-    quantization = config["quantization"]
-    levels = tuple(quantization["levels"])
-    model = MotionTokenizer(
-        TokenizerConfig(
-            quantization=Quantization(**{**quantization, "levels": levels}),
-            **{field: config[field] for field in ("width", "depth", "ema")},
-        )
-    )
+    # version 0.1 had FSQ alone, and wrote its levels into the record
+    written = config.get("quantization") or {
+        "levels": map(int, config["record"]["levels"].split())
+    }
+    quantization = Quantization(**{**written, "levels": tuple(written["levels"])})
+    known = {field: config[field] for field in ("width", "depth")}
+    model = MotionTokenizer(TokenizerConfig(quantization=quantization, **known))
     model.load_state_dict(read_model(folder / "checkpoint"))
     return model.eval()
 
@@ -288,17 +281,17 @@ def exponential_entropy(counts: NDArray[np.int64]) -> float:
     return float(np.exp(-(p * np.log(p)).sum()))
 
 
-def _of_equal_length(clips: Sequence[Clip]) -> Iterator[list[Clip]]:
-    """Group clips that have the same number of tokens, in batches."""
+def of_equal_length(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Group the places of equal lengths, in batches; those of length 0 are left out.
 
-    def tokens(clip: Clip) -> int:
-        return clip.frames // DOWNSAMPLING
-
-    for length, group in groupby(sorted(clips, key=tokens), tokens):
-        chosen = list(group)
-        if length:
-            for first in range(0, len(chosen), ENCODED_AT_ONCE):
-                yield chosen[first : first + ENCODED_AT_ONCE]
+    >>> list(of_equal_length([3, 2, 0, 3]))
+    [[1], [0, 3]]
+    """
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    for length, group in groupby(order, lengths.__getitem__):
+        places = list(group)
+        for first in range(0, len(places) if length else 0, AT_ONCE):
+            yield places[first : first + AT_ONCE]
 
 
 def _batches(
@@ -306,7 +299,8 @@ def _batches(
 ) -> Iterator[tuple[list[Clip], Tensor]]:
     """Yield clips of equal length, and their frames where the model is."""
     device = next(model.parameters()).device
-    for group in _of_equal_length(clips):
+    for places in of_equal_length([whole_tokens(clip.frames) for clip in clips]):
+        group = [clips[place] for place in places]
         frames = whole_tokens(group[0].frames)
         motion = np.stack([corpus.motion(clip)[:frames] for clip in group])
         yield group, torch.from_numpy(motion).to(device)

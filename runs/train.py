@@ -34,7 +34,7 @@ from scaling.runs.unigram import Unigram
 def caption_encoder(job: TransformerJob, corpus: Corpus) -> CaptionEncoder:
     """Learn the caption vocabulary from the training split."""
     return train_caption_encoder(
-        (caption for clip in corpus.split("train") for caption in clip.captions),
+        corpus.captions("train"),
         vocab_size=job.section.text_vocab_size,
         max_length=job.section.text_length,
     )
@@ -123,7 +123,9 @@ def run(
     def evaluate(step: int) -> Row:
         trained = int(tokens_after[step - 1])
         with _precision(section.precision, device):
-            scores = evaluate_split(model, splits["test"], unigram)
+            scores = evaluate_split(
+                model, splits["test"], unigram, stages=job.quantization.stages
+            )
         return {
             "step": step,
             "tokens": trained,
@@ -173,8 +175,13 @@ def splits_of(
 
 
 @torch.no_grad()
-def evaluate_split(model: PrefixTransformer, rows: Rows, unigram: Unigram) -> Row:
-    """Evaluate on a whole split, every token with the same weight."""
+def evaluate_split(
+    model: PrefixTransformer, rows: Rows, unigram: Unigram, *, stages: int
+) -> Row:
+    """Evaluate on a whole split, every token with the same weight.
+
+    So many `stages` of tokens stand for one latent, and so for `DOWNSAMPLING` frames.
+    """
     device = next(model.parameters()).device
     total, targets = 0.0, 0
     for batch in rows.batches():
@@ -182,7 +189,7 @@ def evaluate_split(model: PrefixTransformer, rows: Rows, unigram: Unigram) -> Ro
         total += float(losses.double().sum())
         targets += len(losses)
     loss, unigram_loss = total / targets, unigram.loss(rows)
-    seconds = sum(map(len, rows.codes)) * DOWNSAMPLING / FPS
+    seconds = sum(map(len, rows.codes)) / stages * DOWNSAMPLING / FPS
     return {
         "loss": loss,
         "unigram_loss": unigram_loss,

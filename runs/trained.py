@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,9 +39,6 @@ Float32 = NDArray[np.float32]
 
 MAX_FRAMES = 196
 """HumanML3D's longest clip, 9.8 s."""
-
-DRAWN_AT_ONCE = 64
-"""Motions of equal length that the tokenizer draws in one batch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -165,21 +162,12 @@ class TrainedRun:
         """Draw tokens as features, not normalised, (T, 263) each."""
         device = next(self.tokenizer.parameters()).device
         drawn = [np.zeros((0, NUM_FEATURES), np.float32) for _ in rows]
-        for places in _of_equal_length(rows):
+        for places in tokenize.of_equal_length([len(row) for row in rows]):
             indices = np.stack([rows[place] for place in places]).astype(np.int64)
             motions = self.tokenizer.decode(torch.from_numpy(indices).to(device))
             for place, motion in zip(places, motions.cpu().numpy(), strict=True):
                 drawn[place] = motion * self.std + self.mean
         return drawn
-
-
-def _of_equal_length(rows: Sequence[NDArray[np.int32]]) -> Iterator[NDArray[np.int64]]:
-    """Yield the places of rows that have the same number of tokens, in batches."""
-    lengths = np.array([len(row) for row in rows])
-    for length in np.unique(lengths[lengths > 0]):
-        places = np.flatnonzero(lengths == length)
-        for first in range(0, len(places), DRAWN_AT_ONCE):
-            yield places[first : first + DRAWN_AT_ONCE]
 
 
 # --- loading ---

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec
@@ -38,6 +40,32 @@ def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
             raise click.ClickException(plain(error)) from None
 
     return wrapped
+
+
+@contextmanager
+def stoppable(said: Callable[[], str]) -> Iterator[None]:
+    """Leave with a word, and a shell's exit code, on Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"stopped; {said()}run the same command to go on", err=True)
+        sys.exit(INTERRUPTED)
+
+
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Jobs at a time.  [default: one per processor; one on a GPU]",
+)
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+)
+
+
+def slots_on(device: str, jobs: int | None) -> int:
+    """Give the jobs at a time: as asked for, or what the device has room for."""
+    return jobs or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
 
 
 columns_option = click.option(

@@ -14,7 +14,7 @@ import click
 
 from scaling.cli_common import plain_errors
 from scaling.errors import ScalingError
-from scaling.files import write_text
+from scaling.files import claim, write_text
 
 if TYPE_CHECKING:
     from scaling.runs.describe import Description
@@ -64,7 +64,7 @@ def _progress(of: str) -> Callable[[int, int], None]:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Write the tables as CSV, and a figure of the sources, into this folder.",
+    help="Write all of it as JSON and CSV, and a figure of the sources, here.",
 )
 @click.option(
     "--format",
@@ -108,20 +108,25 @@ def describe(
 
 
 def _write(found: Description, out: Path, formats: str) -> Iterator[Path]:
-    """Write the figure and the tables."""
+    """Write the description, the figure and the tables."""
     import pandas as pd
 
     from scaling.analysis.data_figure import data_figure
-    from scaling.analysis.figures import save
+    from scaling.analysis.figures import known_formats, save
 
     content = found.to_dict()
-    parts = pd.DataFrame(content["sources"] or content["splits"])
-    figure = data_figure(parts.rename(columns={"name": "source"}), found.name)
-    yield from save(figure, out, formats.split(","))
     frequent = [{"caption": w, "clips": n} for w, n in found.captions.frequent]
     tables: dict[str, list[dict[str, Any]]] = {"captions": frequent}
     for name in ("sources", "splits", "shared", "duplicates"):
         tables[name] = content[name]
+    wanted = known_formats(formats.split(","))
+    files = [f"data.{form}" for form in (*wanted, "csv")]
+    files += [f"{name}.csv" for name in tables]
+    claim(out / "description.json", {**content, "files": files})
+    yield out / "description.json"
+    parts = pd.DataFrame(content["sources"] or content["splits"])
+    figure = data_figure(parts.rename(columns={"name": "source"}), found.name)
+    yield from save(figure, out, wanted)
     for name, rows in tables.items():
         path = out / f"{name}.csv"
         write_text(path, pd.DataFrame(rows).to_csv(index=False) if rows else "")
@@ -268,11 +273,14 @@ def view(corpus: str, clip: str | None, kind: Kind | None, out: Path) -> None:
         Motion(joints=joints_of(found), caption=found.captions[0], label=found.name)
         for found in find_clips(corpus, kind, clip)
     ]
-    for motion in motions:
-        name = re.sub(r"[^\w.#-]", "_", motion.label)
+    names = [re.sub(r"[^\w.#-]", "_", motion.label) for motion in motions]
+    html = page(motions, title=corpus)
+    files = [f"{name}.{form}" for name in names for form in ("png", "gif")]
+    files.append("index.html")
+    claim(out / "view.json", {"corpus": corpus, "clips": names, "files": files})
+    for name, motion in zip(names, motions, strict=True):
         strip(motion, out / f"{name}.png")
         gif([motion], out / f"{name}.gif")
-        click.echo(out / f"{name}.png")
-        click.echo(out / f"{name}.gif")
-    write_text(out / "index.html", page(motions, title=corpus))
-    click.echo(out / "index.html")
+    write_text(out / "index.html", html)
+    for written in files:
+        click.echo(out / written)

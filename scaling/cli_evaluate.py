@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
 import click
 
-from scaling.cli_common import INTERRUPTED, plain_errors
+from scaling.cli_common import (
+    device_option,
+    jobs_option,
+    plain_errors,
+    slots_on,
+    stoppable,
+)
 
 
 @click.command()
@@ -60,14 +65,8 @@ from scaling.cli_common import INTERRUPTED, plain_errors
     show_default=True,
     help="Seeds draws, pools and pairs.",
 )
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    help="Runs at a time.  [default: one per processor; one on a GPU]",
-)
-@click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
-)
+@jobs_option
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @plain_errors
 def evaluate(
@@ -115,12 +114,8 @@ def evaluate(
         seed=seed,
     )
     task = prepare(runs, evaluator, section, force=force)
-    slots = jobs or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
-    try:
-        done = score(task, device, slots, sys.stderr)
-    except KeyboardInterrupt:
-        click.echo("stopped; run the same command to go on", err=True)
-        sys.exit(INTERRUPTED)
+    with stoppable(str):
+        done = score(task, device, slots_on(device, jobs), sys.stderr)
     if as_json:
         click.echo(json.dumps(done.to_dict(), allow_nan=False))
         return

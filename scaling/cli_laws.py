@@ -301,8 +301,25 @@ def plot(
     elif not only:
         drawn += _tokenizers_too(sources)
     for figure in drawn:
+        _refuse_to_replace(out / f"{figure.name}.csv", sources)
+    for figure in drawn:
         for path in save(figure, out, formats.split(",")):
             click.echo(path)
+
+
+def _refuse_to_replace(table: Path, sources: Iterable[str]) -> None:
+    """Refuse a figure's table in the place of one that is a source, or a run store's.
+
+    Run stores call theirs tokenizers.csv, as the figure does.
+    """
+    names = ("", table.name)
+    read = {(Path(source) / name).resolve() for source in sources for name in names}
+    of_store = table.name == "tokenizers.csv" and (table.parent / "grid.json").exists()
+    if of_store or (table.exists() and table.resolve() in read):
+        raise ScalingError(
+            f"{table} is a source or a run store's table, and the figure's would "
+            "replace it; expected a folder for figures: name another with --out"
+        )
 
 
 def _tokenizers_too(sources: Iterable[str]) -> list[TokenizerFigure]:

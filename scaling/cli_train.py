@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from scaling.cli_common import INTERRUPTED, plain_errors
+from scaling.cli_common import (
+    device_option,
+    jobs_option,
+    plain_errors,
+    slots_on,
+    stoppable,
+)
 from scaling.errors import ScalingError
 from scaling.models.flops import (
     CONVENTIONS,
@@ -33,11 +37,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Folder of the run store.  [default: the study's name]",
 )
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    help="Jobs at a time.  [default: one per processor; one on a GPU]",
-)
+@jobs_option
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
@@ -45,9 +45,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Processor threads per job; another number may round differently.",
 )
-@click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
-)
+@device_option
 @click.option(
     "--seed", type=click.IntRange(min=0), help="One seed in place of the grid's."
 )
@@ -95,13 +93,14 @@ def run(
         require_own,
     )
     from scaling.runs.plan import expand
+    from scaling.runs.store import RUNS, TOKENIZERS
     from scaling.runs.worker import Place
 
     settings = [*overrides, *([f"seeds=[{seed}]"] if seed is not None else [])]
     plan = expand(load_grid(grid, settings))
     out = out or Path(plan.grid.study)
     device = find_device(device)
-    slots = jobs or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
+    slots = slots_on(device, jobs)
     require_own(plan, out)
     done = jobs_done(plan.jobs, out)
     to_do = [job for job in plan.jobs if job.folder not in done]
@@ -112,22 +111,17 @@ def run(
     version = code_version()
     place = Place(out=out, device=device, threads=threads, code_version=version)
     board = Board(seconds, len(done), slots, sys.stderr)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+
+    def so_far() -> str:
+        return f"{len(jobs_done(plan.jobs, out))} of {len(plan.jobs)} jobs done; "
+
+    with stoppable(so_far):
         outcome = launch(plan, place, slots, board)
-    except KeyboardInterrupt:
-        click.echo(
-            f"stopped; {len(jobs_done(plan.jobs, out))} of {len(plan.jobs)} jobs done; "
-            "run the same command to go on",
-            err=True,
-        )
-        sys.exit(INTERRUPTED)
-    _close(outcome, out)
+    _close(outcome, out / (RUNS if plan.transformers else TOKENIZERS))
 
 
-def _close(outcome: Outcome, out: Path) -> None:
-    from scaling.runs.store import RUNS
-
+def _close(outcome: Outcome, table: Path) -> None:
+    """Say what did not go well, and where the table lies."""
     for name in outcome.diverged:
         click.echo(f"{name} diverged; its evaluations before that are kept", err=True)
     if outcome.failed:
@@ -137,7 +131,7 @@ def _close(outcome: Outcome, out: Path) -> None:
             f"{jobs} failed, so that {outcome.waiting} more could not start; "
             f"{first}: {reason}; nothing finished is lost: run the same command again"
         )
-    click.echo(out / RUNS)
+    click.echo(table)
 
 
 # --- status ---

@@ -74,6 +74,47 @@ def require_own(path: Path, sources: Iterable[str | Path], mark: str) -> None:
             )
 
 
+def claim(manifest: Path, content: Mapping[str, Any]) -> None:
+    """Take the folder of a manifest: drop what an earlier one names, say what comes.
+
+    Parameters
+    ----------
+    manifest : Path
+        A JSON file in the folder; `files` in it are names of the folder's files.
+    content : mapping
+        The new manifest.
+
+    Raises
+    ------
+    ScalingError
+        If a file would replace one that the earlier manifest does not name.
+    """
+    folder = manifest.parent
+    if folder.exists() and not folder.is_dir():
+        raise ScalingError(f"{folder} is a file; expected a folder: choose another")
+    earlier = _named(manifest)
+    for name in {manifest.name, *content["files"]} - earlier:
+        if (folder / name).exists():
+            raise ScalingError(
+                f"{folder / name} exists and was not written by this command; it is "
+                "left as it is: choose another folder, or remove it"
+            )
+    for name in earlier:
+        (folder / name).unlink(missing_ok=True)
+    write_json(manifest, content)
+
+
+def _named(manifest: Path) -> set[str]:
+    """Files of a folder that its manifest names, if it is one."""
+    try:
+        listed = read_json(manifest).get("files")
+    except (OSError, ScalingError):
+        return set()
+    if not isinstance(listed, list):
+        return set()
+    return {manifest.name, *(name for name in listed if Path(name).name == name)}
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:

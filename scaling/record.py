@@ -199,7 +199,7 @@ def status(folder: Path) -> str:
 
 
 def scores(out: Path) -> dict[str, Row]:
-    """Collect the latest scores of tokenizers and runs, by folder."""
+    """Collect the scores of tokenizers and runs that were asked for last, by folder."""
     found = [
         (folder / RESULT, config["target"])
         for folder, config in run_folders(out, "scores")

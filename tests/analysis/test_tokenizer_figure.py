@@ -276,6 +276,14 @@ def test_a_store_without_tokenizers_is_refused(tmp_path):
         tokenizer_figure(tmp_path)
 
 
+def test_a_quantizer_that_is_not_named(tmp_path):
+    table = tokenizers(1).assign(quantizer=[None, None, *["vq"] * 7], stages=1)
+    table["levels"] = ["8 8", *[None] * 8]  # as version 0.1 wrote of FSQ
+    figure = tokenizer_figure(store(tmp_path / "s", table))
+    assert figure.table["series"].tolist() == ["FSQ", "unnamed", *["VQ"] * 7]
+    figure.page()
+
+
 def test_too_many_unknown_quantizers_are_refused(tmp_path):
     table = tokenizers(1).assign(quantizer=list("abcdefghi"), stages=1)
     with pytest.raises(

@@ -1,10 +1,11 @@
-"""What tests of runs share: the tiny grid run to its end, and a tiny T5."""
+"""What tests of runs share: the tiny grid run to its end, and models as published."""
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -65,6 +66,43 @@ def write_t5(folder: Path, seed: int = 0) -> Path:
     network = transformers.T5ForConditionalGeneration(config)
     network.bfloat16().save_pretrained(folder)  # as the large ones are
     return folder
+
+
+def write_published(folder: Path, words: list[str]) -> Path:
+    """Write an evaluator as its publishers do, of random weights."""
+    import numpy as np
+    import torch
+
+    from scaling.models.evaluator import EvaluatorConfig, TextMotionEvaluator
+    from scaling.runs.published_evaluator import PARTS, TAGS
+
+    for name in ("text_mot_match/model", "meta", "glove"):
+        (folder / name).mkdir(parents=True)
+    torch.manual_seed(0)
+    model = TextMotionEvaluator(EvaluatorConfig(vocab_size=1, tags=len(TAGS)))
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.05)
+    parts: dict[str, Any] = {
+        part: model.get_submodule(part).state_dict() for part in PARTS
+    }
+    torch.save(
+        {**parts, "epoch": 3, "iter": 5, "opt_text_encoder": {"state": {}}},
+        folder / "text_mot_match/model/finest.tar",
+    )
+    rng = np.random.default_rng(0)
+    np.save(folder / "meta/mean.npy", rng.normal(size=263))
+    np.save(folder / "meta/std.npy", rng.uniform(0.5, 2, 263))
+    np.save(folder / "glove/our_vab_data.npy", rng.normal(size=(len(words), 300)))
+    index = {word: number for number, word in enumerate(words)}
+    (folder / "glove/our_vab_words.pkl").write_bytes(pickle.dumps(words, 2))
+    (folder / "glove/our_vab_idx.pkl").write_bytes(pickle.dumps(index, 2))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_published() -> Callable[..., Path]:
+    """Write a published evaluator of random weights: folder, words."""
+    return write_published
 
 
 @pytest.fixture(scope="session")

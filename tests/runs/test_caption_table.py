@@ -45,6 +45,30 @@ def test_a_bad_table_is_named_with_its_line(
         read(table(tmp_path, *lines))
 
 
+def test_a_caption_may_hold_line_breaks(tmp_path: Path) -> None:
+    path = tmp_path / "captions.csv"
+    path.write_bytes(b'name,caption\r\na,"walks,\nthen sits"\r\nb,runs\r\n')
+    found = read(path)
+    assert found["a"].captions == ["walks,\nthen sits"]
+    assert found["b"].captions == ["runs"]
+    path = table(tmp_path, '{"name": "a", "caption": "x\u2028y"}', name="c.jsonl")
+    assert read(path)["a"].captions == ["x\u2028y"]
+
+
+def test_a_quote_that_never_ends_is_named(tmp_path: Path) -> None:
+    lines = ["name,caption", 'a,"walks', "x" * 200_000]
+    with pytest.raises(
+        ScalingError, match=r"csv:\d: field larger .*; expected a quote"
+    ):
+        read(table(tmp_path, *lines))
+
+
+def test_a_caption_that_no_file_can_hold_is_named(tmp_path: Path) -> None:
+    path = table(tmp_path, r'{"name": "a", "caption": "w\ud800"}', name="c.jsonl")
+    with pytest.raises(ScalingError, match=r"c.jsonl:1: 'utf-8' codec can't encode"):
+        read(path)
+
+
 def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
     path = table(tmp_path, '{"name": "a"}', "{", name="captions.jsonl")
     with pytest.raises(ScalingError, match=r"captions.jsonl:2: no name; expected name"):

@@ -101,6 +101,16 @@ def test_a_corpus_without_a_test_split_is_refused(tmp_path: Path) -> None:
         corpora.build(section, tmp_path, silent)
 
 
+def test_a_corpus_without_captions_says_what_is_left_out(tmp_path: Path) -> None:
+    section = pack(tmp_path, kinematic.sequence(0, 0).joints, ("train", "test"))
+    path = tmp_path / "sequences.jsonl"
+    path.write_text(path.read_text().replace("a person waves the left hand", "..."))
+    with pytest.raises(
+        ScalingError, match=r"2 left out \(clip0.0: no caption with words\); use"
+    ):
+        corpora.build(section, tmp_path, silent)
+
+
 def test_clips_of_one_name_are_refused(tmp_path: Path) -> None:
     section = pack(tmp_path, kinematic.sequence(0, 0).joints, ("train", "test"))
     path = tmp_path / "sequences.jsonl"

@@ -11,15 +11,16 @@ import pytest
 import torch
 
 from scaling.errors import ScalingError
+from scaling.files import claim
 from scaling.models.bvh import parse, positions
 from scaling.models.generation import GREEDY, Sampling
 from scaling.models.transformer import PrefixTransformer
 from scaling.runs import corpora
 from scaling.runs.corpora import Clip
 from scaling.runs.generate import (
+    MANIFEST,
     Answer,
     answers,
-    claim,
     files,
     manifest,
     notes,
@@ -100,7 +101,7 @@ class TestCompare:
 
 class TestFolder:
     def written(self, run: TrainedRun, out: Path, found: list[Answer]) -> None:
-        claim(out, manifest(run, found, SAMPLING, 40))
+        claim(out / MANIFEST, manifest(run, found, SAMPLING, 40))
         write_data(out, found)
 
     def test_archive_and_bvh_hold_every_motion(

@@ -43,9 +43,32 @@ def test_defaults_are_the_paper_s_table_2(tmp_path: Path) -> None:
     assert grid.tokenizers.milestone == 0.6
     assert grid.tokenizers.warmup == 0.003
     assert grid.tokenizers.weight_decay == 0.0
+    assert grid.transformers is not None
     assert grid.transformers.warmup == 0.1
     assert grid.transformers.weight_decay == 1e-6
     assert grid.transformers.context == 201
+
+
+def test_levels_are_refused_where_vq_is_alone(tmp_path: Path) -> None:
+    text = """\
+    study: x
+    corpus: {kind: kinematic}
+    tokenizers: {quantizers: [vq], codebooks: [300], levels: [[8, 5]]}
+    transformers: none
+    """
+    (found,) = mistakes(tmp_path, text)
+    assert "levels [[8, 5]] and VQ alone, which has none; name its sizes" in found
+
+
+def test_a_study_of_tokenizers_alone_has_an_evaluator_unless_it_says_none() -> None:
+    tree = {
+        "study": "x",
+        "corpus": {"kind": "kinematic"},
+        "tokenizers": {"quantizers": ["vq"], "codebooks": [300]},
+        "transformers": "none",
+    }
+    assert Grid.model_validate(tree).evaluator is not None
+    assert Grid.model_validate({**tree, "evaluator": "none"}).evaluator is None
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in EXAMPLES.glob("*.yaml")))

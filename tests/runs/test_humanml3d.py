@@ -120,12 +120,13 @@ def test_bad_files_are_named_and_the_others_go_on(tmp_path: Path) -> None:
 
 
 def test_times_that_are_none_cost_their_caption_alone(tmp_path: Path) -> None:
-    texts = "runs#x#soon#later\n" + WALKS + "only words\n"
+    texts = "runs#x#soon#later\n" + WALKS + "only words\nhops#x#-3.0#2.0\n"
     published(tmp_path, train={"000001": (motion(), texts)})
     clips, report = read(tmp_path)
     assert clips[0].captions == ("a person walks.", "only words")
     assert report.skipped == {
-        "000001.txt:1": "its times ['soon', 'later'] are no seconds"
+        "000001.txt:1": "its times ['soon', 'later'] are no seconds",
+        "000001.txt:4": "its times ['-3.0', '2.0'] are no seconds",
     }
 
 

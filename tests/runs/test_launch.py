@@ -160,3 +160,22 @@ def test_the_record_fits(straight: Path, scaling: CommandLine) -> None:
     done = scaling.run("fit", straight, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["evaluations"] == 12
+
+
+def test_a_study_of_tokenizers_alone_ends_in_its_table(
+    tmp_path: Path, scaling: CommandLine
+) -> None:
+    grid, out = tmp_path / "grid.yaml", tmp_path / "out"
+    grid.write_text(
+        "study: alone\ncorpus: {sequences: 40}\ntransformers: none\n"
+        "tokenizers: {quantizers: [fsq, vq, rfsq], codebooks: [16], width: 16, "
+        "depth: 1, steps: 2, batch_size: 4}\n"
+        "evaluator: {width: 16, steps: 2, batch_size: 8}\n"
+    )
+    done = scaling.run("run", grid, "--out", out, "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [str(out / "tokenizers.csv")]
+    table = pd.read_csv(out / "tokenizers.csv").set_index("quantizer")
+    assert sorted(table.index) == ["fsq", "rfsq", "vq"]
+    measures = ["l1", "mpjpe", "fid", "codebook_utilisation", "exponential_entropy"]
+    assert (table[[*measures, "test_tokens", "scored_clips"]] > 0).all(axis=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -194,6 +195,26 @@ def test_joints_may_be_y_up(tmp_path: Path) -> None:
     np.testing.assert_allclose(clip.motion, canonical(motion()), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "write_otherwise",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: "\ufeff" + text.replace(" ", "\t"),
+        lambda text: text.replace("Xposition", "XPOSITION").replace("Zrot", "zrot"),
+        lambda text: text + "\n\n",
+    ],
+)
+def test_a_file_may_be_written_otherwise(
+    tmp_path: Path, write_otherwise: Callable[[str], str]
+) -> None:
+    text = write(motion())
+    folder_of(tmp_path, **{"tâke 1": write_otherwise(text)})
+    clips, report = read(folder_of(tmp_path, a=text))
+    np.testing.assert_array_equal(clips[0].motion, clips[1].motion)
+    assert [clip.name for clip in clips] == ["a.0", "tâke 1.0"]
+    assert not report.skipped
+
+
 # --- what cannot be read ---
 
 
@@ -212,7 +233,12 @@ def test_bad_bvh_files_are_named_and_the_others_go_on(tmp_path: Path) -> None:
         unknown=good.replace("left_wrist", "left_paw"),
         zero=good.replace("OFFSET 0.000000 -0.432433", "OFFSET 0.000000 0.000000"),
         prose="Once upon a time",
+        hip=good.replace("OFFSET 0.103074", "OFFSET nan"),
+        still=good.replace("Frame Time: 0.050000", "Frame Time: 0"),
+        seconds=good.replace("Frame Time: 0.050000", "Frame Time: ."),
     )
+    (tmp_path / "folder.bvh").mkdir()
+    assert mocap.count_frames(section) > 0  # what files say of themselves may be odd
     clips, report = read(section)
     assert [clip.name for clip in clips] == ["good.0"]
     reasons = {
@@ -224,6 +250,9 @@ def test_bad_bvh_files_are_named_and_the_others_go_on(tmp_path: Path) -> None:
         "unknown": "joints left_wrist of the HumanML3D skeleton",
         "zero": "the bone from left_knee to left_ankle has no length in frame 0",
         "prose": "no MOTION follows the hierarchy",
+        "hip": "an offset is three finite lengths",
+        "still": "the motion begins with 'Frames: 50 Frame Time: 0'",
+        "seconds": "the motion begins with 'Frames: 50 Frame Time: .'",
     }
     assert report.skipped.keys() == reasons.keys()
     for name, reason in reasons.items():
@@ -240,6 +269,14 @@ def test_bad_files_of_joints_are_named(tmp_path: Path) -> None:
     npz(tmp_path / "other.npz", poses=joints)
     np.savez(tmp_path / "timeless.npz", joints=joints)
     (tmp_path / "torn.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:900])
+    (tmp_path / "array.npz").write_bytes((tmp_path / "good.npz").read_bytes()[30:])
+    npz(tmp_path / "words.npz", joints=np.full(joints.shape, "x"))
+    np.savez(tmp_path / "rates.npz", joints=joints, fps=[20, 30])
+    np.savez(tmp_path / "objects.npz", joints=joints.astype(object), fps=20)
+    np.savez_compressed(tmp_path / "bits.npz", joints=joints, fps=20)
+    damaged = bytearray((tmp_path / "bits.npz").read_bytes())
+    damaged[2000:2100] = bytes(100)
+    (tmp_path / "bits.npz").write_bytes(damaged)
     clips, report = read(JointsCorpus(kind="joints", path=str(tmp_path)))
     assert [clip.name for clip in clips] == ["good.0"]
     reasons = {
@@ -247,7 +284,10 @@ def test_bad_files_of_joints_are_named(tmp_path: Path) -> None:
         "flat": "its joints have shape (50, 66); expected an array 'joints' of",
         "other": "its joints have shape (0,)",
         "timeless": "it holds none of fps, mocap_framerate",
-        "torn": "it is no npz file of numbers",
+        **dict.fromkeys(
+            ["torn", "array", "words", "rates", "objects", "bits"],
+            "it is no npz file of numbers",
+        ),
     }
     assert report.skipped.keys() == reasons.keys()
     for name, reason in reasons.items():

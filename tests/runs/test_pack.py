@@ -78,13 +78,71 @@ def test_an_image_is_the_mirrored_clip(tmp_path: Path) -> None:
     np.testing.assert_allclose(image.source(joints).motion, expected)
 
 
-@pytest.mark.parametrize("line", ["{", "[1]", '{"id": 3}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("{", "[1]", '{"id": 3}'),
+        json.dumps({**ROW, "captions": "waves"}),
+        json.dumps({**ROW, "captions": [3]}),
+        json.dumps({**ROW, "captions": ["\ud800"]}),
+        json.dumps({**ROW, "captions": ["caf\u00e9"]}, ensure_ascii=False),
+        json.dumps({**ROW, "split": "training"}),
+        json.dumps({**ROW, "clips": [[40, 40]]}),
+        json.dumps({**ROW, "clips": [[0, 40.5]]}),
+        json.dumps({**ROW, "start": -1}),
+    ],
+)
 def test_a_line_that_is_no_sequence_is_named(tmp_path: Path, line: str) -> None:
-    (tmp_path / "sequences.jsonl").write_text(f"{line}\n")
+    (tmp_path / "sequences.jsonl").write_text(f"{line}\n", encoding="latin-1")
     with pytest.raises(
         ScalingError, match=r"sequences.jsonl:1 is no sequence; expected"
     ):
         recordings(tmp_path)
+
+
+def test_captions_may_hold_any_line_break(tmp_path: Path) -> None:
+    row = {**ROW, "captions": ["walks\u2028and sits"]}
+    text = json.dumps(row, ensure_ascii=False)
+    (tmp_path / "sequences.jsonl").write_text(text + "\n", encoding="utf-8")
+    assert recordings(tmp_path)[0].captions == ("walks\u2028and sits",)
+
+
+def test_clips_without_a_caption_are_named_and_the_others_go_on(tmp_path: Path) -> None:
+    pack.write(tmp_path, [(recording("a", 90), kinematic.sequence(0, 0).joints[:90])])
+    listed(tmp_path, {**ROW, "start": 0}, {**ROW, "id": "b", "captions": ["...", " "]})
+    report = Report()
+    groups = pack.sources(
+        PackedCorpus(kind="packed", path=str(tmp_path)), report
+    ).groups
+    assert [clip.name for group in groups for clip in group] == ["a.0", "a.1"]
+    assert report.skipped == dict.fromkeys(["b.0", "b.1"], "no caption with words")
+
+
+def test_clips_beyond_the_joints_are_refused(tmp_path: Path) -> None:
+    clip = entries(listed(tmp_path, ROW), mirrored=False)[1]
+    with pytest.raises(
+        ScalingError, match=r"^clip a\.1 ends at frame 95 of 94; expected"
+    ):
+        clip.source(np.zeros((94, 22, 3)))
+
+
+@pytest.mark.parametrize("damage", ["text", "other", "torn", "objects"])
+def test_joints_that_cannot_be_read_are_refused(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "joints.npz"
+    arrays = {"root": np.zeros((3, 3), "f4"), "local_delta": np.zeros((63, 3), "i2")}
+    if damage == "other":
+        del arrays["root"]
+    elif damage == "objects":
+        arrays["root"] = arrays["root"].astype(object)
+    np.savez(path, **arrays)
+    if damage == "text":
+        path.write_text("joints")
+    elif damage == "torn":
+        path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(
+        ScalingError, match=r"joints.npz holds no joints; expected root"
+    ):
+        read_joints(tmp_path)
 
 
 def test_swapping_sides_twice_changes_nothing() -> None:

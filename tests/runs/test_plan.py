@@ -72,6 +72,28 @@ def test_a_change_renames_what_it_changes(
             assert not folders(before, kind) & folders(after, kind)
 
 
+@pytest.mark.parametrize(
+    ("always", "change"),
+    [
+        ("tokenizers.quantizers=[fsq]", "tokenizers.commitment=0.5"),
+        ("tokenizers.quantizers=[fsq]", "tokenizers.stages=3"),
+        ("tokenizers.quantizers=[vq]", "tokenizers.stages=3"),
+        ("tokenizers.quantizers=[rfsq]", "tokenizers.ema=0.5"),
+        ("transformers.text_encoder=google/flan-t5-xl", "transformers.text_width=8"),
+        (
+            "transformers.text_encoder=google/flan-t5-xl",
+            "transformers.text_vocab_size=400",
+        ),
+    ],
+)
+def test_a_setting_of_another_method_changes_nothing(
+    tmp_path: Path, always: str, change: str
+) -> None:
+    before = [job.folder for job in expand(grid(tmp_path, always)).jobs]
+    after = [job.folder for job in expand(grid(tmp_path, always, change)).jobs]
+    assert before == after
+
+
 def test_a_larger_grid_keeps_the_runs_of_the_smaller(tmp_path: Path) -> None:
     small = expand(grid(tmp_path, "transformers.sizes=[1x1x16]", "seeds=[0]"))
     large = expand(grid(tmp_path))
@@ -92,7 +114,7 @@ def test_where_a_pack_lies_is_no_part_of_it(tmp_path: Path) -> None:
     changed = expand(grid(tmp_path, at.format(tmp_path / "there")))
     assert changed.jobs[0].folder != plans[0].jobs[0].folder
     shutil.rmtree(tmp_path / "there")
-    with pytest.raises(ScalingError, match=r"joints.npz: No such file.*name a folder"):
+    with pytest.raises(ScalingError, match=r"joints.npz: No such file.*name one"):
         expand(grid(tmp_path, at.format(tmp_path / "there")))
 
 
@@ -136,3 +158,10 @@ def test_a_description_names_every_setting(tmp_path: Path) -> None:
     assert description["size"]["d_model"] == 16
     assert description["seed"] == 0
     assert description["batch_size"] == 128
+
+
+def test_a_missing_table_of_captions_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.bvh").touch()
+    change = f"corpus={{kind: bvh, path: {tmp_path}, captions: nowhere.csv}}"
+    with pytest.raises(ScalingError, match=r"corpus: nowhere\.csv: No such file"):
+        expand(grid(tmp_path, change))

@@ -6,7 +6,6 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from scaling.errors import ScalingError
-from scaling.models.evaluator import EvaluatorConfig, TextMotionEvaluator
 from scaling.runs.evaluator import LoadedEvaluator, require_corpus
-from scaling.runs.published_evaluator import PARTS, TAGS, load
+from scaling.runs.published_evaluator import FILES, TAGS, load
 
 Array = NDArray[np.float64]
 
@@ -27,29 +25,12 @@ LENGTHS = (40, 67, 120, 196)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as published, of random weights."""
-    folder = tmp_path_factory.mktemp("published")
-    for name in ("text_mot_match/model", "meta", "glove", "texts"):
-        (folder / name).mkdir(parents=True)
-    torch.manual_seed(0)
-    model = TextMotionEvaluator(EvaluatorConfig(vocab_size=1, tags=15))
-    for weight in model.parameters():
-        torch.nn.init.normal_(weight, std=0.05)
-    parts: dict[str, Any] = {
-        part: model.get_submodule(part).state_dict() for part in PARTS
-    }
-    torch.save(
-        {**parts, "epoch": 3, "iter": 5, "opt_text_encoder": {"state": {}}},
-        folder / "text_mot_match/model/finest.tar",
-    )
-    rng = np.random.default_rng(0)
-    np.save(folder / "meta/mean.npy", rng.normal(size=263))
-    np.save(folder / "meta/std.npy", rng.uniform(0.5, 2, 263))
-    np.save(folder / "glove/our_vab_data.npy", rng.normal(size=(len(WORDS), 300)))
-    index = {word: number for number, word in enumerate(WORDS)}
-    (folder / "glove/our_vab_words.pkl").write_bytes(pickle.dumps(WORDS, 2))
-    (folder / "glove/our_vab_idx.pkl").write_bytes(pickle.dumps(index, 2))
+def folder(
+    tmp_path_factory: pytest.TempPathFactory, make_published: Callable[..., Path]
+) -> Path:
+    """A folder as published, of random weights, with a text."""
+    folder = make_published(tmp_path_factory.mktemp("published"), WORDS)
+    (folder / "texts").mkdir()
     (folder / "texts/000001.txt").write_text(f"{TAGGED}#{LEMMAS}#0.0#0.0\n")
     return folder
 
@@ -194,6 +175,16 @@ def test_a_pickle_that_would_run_something_is_refused(
     path = linked(folder, tmp_path, but="glove/our_vab_words.pkl")
     path.write_bytes(pickle.dumps(os.getcwd))
     with pytest.raises(ScalingError, match=r"it asks for posix\.getcwd"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x02", b"text", pickle.dumps([1], 2)])
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_something_else_is_refused(
+    folder: Path, tmp_path: Path, name: str, content: bytes
+) -> None:
+    linked(folder, tmp_path, but=name).write_bytes(content)
+    with pytest.raises(ScalingError, match=r"cannot be read .*; expected|not belong"):
         load(tmp_path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,12 +139,38 @@ def test_another_evaluator_s_corpus_is_refused_unless_forced(
     assert prepare([run], other, SECTION, force=True).scores
 
 
+def test_the_published_evaluator_scores_as_well(
+    store: Path, tmp_path: Path, make_published: Callable[..., Path]
+) -> None:
+    folder = make_published(tmp_path / "t2m", ["sos", "eos", "unk", "a"])
+    run = first_run(store)
+    with pytest.raises(ScalingError, match="trained on corpus-humanml3d, not on"):
+        prepare([run], folder, SECTION)
+    (job,) = prepare([run], folder, SECTION, force=True).scores
+    (tmp_path / "scores").mkdir()
+    metrics = score.run(job, store, tmp_path / "scores", "cpu", SILENT)["metrics"]
+    assert metrics["evaluator"] == "published"
+    assert metrics["fid"] > 0
+
+
+def test_the_published_evaluator_reads_the_tags_of_humanml3d(
+    tmp_path: Path, make_published: Callable[..., Path]
+) -> None:
+    folder = make_published(tmp_path / "t2m", ["sos", "eos", "unk", "walk"])
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "000000.txt").write_text("he walks#walk/VERB#0.0#0.0\n")
+    for kind, second in (("humanml3d", 3), ("packed", 2)):  # walk, unknown
+        write_json(tmp_path / "config.json", {"kind": kind, "path": str(tmp_path)})
+        (words,) = score.open_evaluator(folder, tmp_path).read(["he walks"])
+        assert words[1, 0] == second
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("nothing", "is no run; expected the folder of a run or a tokenizer"),
         ("corpus", "is no run; expected the folder of a run or a tokenizer"),
-        ("unfinished", "is unfinished; only finished runs are scored"),
+        ("unfinished", "is unfinished; expected a finished run: run its grid"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(

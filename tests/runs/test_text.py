@@ -120,7 +120,13 @@ class TestJob:
         found = text.encode_captions(section, encoded / "text", captions)
         alone = word_states(encoder(str(t5), LENGTH), captions)
         for row, expected in zip(found, alone, strict=True):
-            np.testing.assert_allclose(row, expected, atol=1e-5)
+            np.testing.assert_array_equal(row, expected)
+
+    @pytest.mark.parametrize("name", ["bpe", "some/t5"])
+    def test_bytes_that_are_no_text_are_refused(self, encoded: Path, name: str) -> None:
+        caption = b"jumps \xff".decode(errors="surrogateescape")
+        with pytest.raises(ScalingError, match=r"udcff' is not UTF-8 text; expected"):
+            text.encode_captions(section_of(name), encoded / "text", [caption])
 
     def test_the_corpus_captions_need_no_encoder(self, encoded: Path) -> None:
         section = section_of("acme/gone")

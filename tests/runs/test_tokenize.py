@@ -277,7 +277,7 @@ class TestRun:
 
 def test_a_codebook_that_collapsed_is_said(corpus: Corpus, tmp_path: Path) -> None:
     """At such a rate the latents saturate, and one or two codes are left."""
-    changes = {"learning_rate": 0.5, "steps": 30, "warmup": 0.0}
+    changes = {"learning_rate": 0.05, "steps": 30, "warmup": 0.0}
     wild = section(width=16, depth=1, batch_size=4).model_copy(update=changes)
     said: list[str] = []
     run(
@@ -289,7 +289,7 @@ def test_a_codebook_that_collapsed_is_said(corpus: Corpus, tmp_path: Path) -> No
     )
     (sentence,) = (each for each in said if "COLLAPSED" in each)
     assert "of 1000 codes are used in" in sentence
-    assert "lower tokenizers.learning_rate from 0.5" in sentence
+    assert "lower tokenizers.learning_rate from 0.05" in sentence
 
 
 def test_record_names_the_quantizer() -> None:

@@ -52,7 +52,7 @@ class TestLoad:
                 run.encode,
                 run.quantization.codebook_size,
             )
-            scores = evaluate_split(run.transformer, rows, Unigram.of(rows))
+            scores = evaluate_split(run.transformer, rows, Unigram.of(rows), stages=1)
             assert scores["loss"] == pytest.approx(row["loss"], abs=1e-6)
 
     def test_tokenizer_is_the_one_that_wrote_the_tokens(self, run: TrainedRun) -> None:
@@ -60,6 +60,21 @@ class TestLoad:
         written = tokenize.read_tokens(run.folder.parent / run.config["tokenizer"])
         found = tokenize.encode(run.tokenizer, corpus, corpus.clips[:5])
         assert [x.tolist() for x in found] == [x.tolist() for x in written[:5]]
+
+    def test_a_store_of_version_0_1_still_generates(
+        self, straight: Path, tmp_path: Path
+    ) -> None:
+        """It knew FSQ and learnt text alone, and so wrote neither down."""
+        store = tmp_path / "old"
+        shutil.copytree(straight, store)
+        for kind in ("tokenizer", "transformer"):
+            for folder, config in run_folders(store, kind):
+                for key in ("quantization", "ema", "text", "text_encoder"):
+                    config.pop(key, None)
+                (folder / "config.json").write_text(json.dumps(config))
+        (old,) = load_run(store).generate(CAPTIONS[:1])
+        (new,) = load_run(straight).generate(CAPTIONS[:1])
+        np.testing.assert_array_equal(old.features, new.features)
 
     def test_a_store_gives_its_run_of_the_lowest_normalised_loss(
         self, straight: Path

@@ -71,9 +71,12 @@ def test_describe_tells_of_the_leak(
     assert "test copy.0: 0.0" in done.stdout
     assert "mm from train m0.0 over" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 100
-    tables = ("captions", "sources", "splits", "shared", "duplicates")
-    written = [out / "data.svg", out / "data.csv", *(out / f"{n}.csv" for n in tables)]
-    assert done.stdout.splitlines()[-7:] == [str(path) for path in written]
+    tables = ("data", "captions", "sources", "splits", "shared", "duplicates")
+    written = ["description.json", "data.svg", *(f"{name}.csv" for name in tables)]
+    assert done.stdout.splitlines()[-8:] == [str(out / name) for name in written]
+    assert sorted(path.name for path in out.iterdir()) == sorted(written)
+    found = json.loads((out / "description.json").read_text())
+    assert found["total"]["clips"] == 6
     splits = pd.read_csv(out / "splits.csv").set_index("name")
     assert splits["clips"].to_dict() == {"train": 4, "test": 2}
     (pair,) = pd.read_csv(out / "duplicates.csv").to_dict("records")
@@ -151,6 +154,25 @@ def test_a_mistake_is_one_line(
     assert line.startswith("Error: ")
     assert says in line
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [("describe", "captions.csv"), ("view", "index.html")]
+)
+def test_a_folder_s_own_files_are_left_as_they_are(
+    packed: Path, tmp_path: Path, scaling: CommandLine, command: str, name: str
+) -> None:
+    (tmp_path / name).write_text("mine")
+    arguments = ("data", command, packed, "--out", tmp_path)
+    done = scaling.run(*arguments)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert f"{name} exists and was not written by this command" in line
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+    (tmp_path / name).unlink()
+    for _ in range(2):  # its own files it writes anew
+        assert scaling.run(*arguments).returncode == 0
 
 
 def test_options_of_another_kind_are_refused(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -58,7 +59,7 @@ def test_runs_are_scored_once_and_the_record_knows(
     assert last[list(MEASURES)].notna().all(axis=None)
     assert record["fid"].notna().sum() == len(last) == 2
 
-    scores = sorted(store.glob("scores-*/result.json"))
+    scores = sorted(store.glob("scores-*/config.json"))
     before = [path.stat().st_mtime_ns for path in scores]
     again = scaling.run(*command, "--json")
     assert again.returncode == 0, again.stderr
@@ -71,6 +72,34 @@ def test_runs_are_scored_once_and_the_record_knows(
     assert fitted.returncode == 0, fitted.stderr
     notes = json.loads(fitted.stdout)["notes"]
     assert any("4 of 6 evaluations hold no fid" in note for note in notes)
+
+
+def test_the_record_has_the_scores_that_were_asked_for_last(
+    store: Path, scaling: CommandLine
+) -> None:
+    found = []
+    for temperature in (1, 0, 1):
+        options = ("--repetitions", 2, "--temperature", temperature)
+        done = scaling.run("evaluate", store, *options)
+        assert done.returncode == 0, done.stderr
+        table = pd.read_csv(store / "scores.csv").set_index("run")["fid"]
+        record = pd.read_csv(store / "runs.csv").groupby("run").tail(1)
+        found.append(record.set_index("run")["fid"])
+        np.testing.assert_allclose(found[-1], table[found[-1].index])
+    assert (found[0] != found[1]).all()
+
+
+def test_runs_that_did_not_finish_are_left_out_and_said(
+    store: Path, scaling: CommandLine
+) -> None:
+    (run, *_) = sorted(store.glob("1x1x16-*"))
+    result = (run / "result.json").read_text()
+    (run / "result.json").write_text(json.dumps({"status": "diverged"}))
+    done = scaling.run("evaluate", store, "--repetitions", 2)
+    assert done.returncode == 0, done.stderr
+    assert f"{run.name} is diverged, and is left out" in done.stderr
+    assert run.name not in done.stdout
+    (run / "result.json").write_text(result)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_0_and_5000_words_are_answered_and_said(store: Path, tmp_path: Path) -> 
             ("a", "--run", "not-there"),
             "not-there is no run's folder; expected that ",
         ),
-        (("a", "--out", "file"), "file is a file; expected a folder: choose another "),
+        (("a", "--out", "file"), "file is a file; expected a folder: choose another"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(

@@ -108,3 +108,18 @@ def test_mistakes_are_one_line(store: Path, scaling: CommandLine) -> None:
     assert len(broken.stderr.splitlines()) == 1
     assert "has no column 'codebook_size'" in broken.stderr
     assert not (store / "figures").exists()
+
+
+@pytest.mark.parametrize("of_grid", [True, False])
+def test_a_figure_s_table_replaces_no_source(
+    store: Path, tmp_path: Path, scaling: CommandLine, of_grid: bool
+) -> None:
+    if of_grid:
+        (store / "grid.json").write_text("{}")
+    source = "scamo" if of_grid else store / "tokenizers.csv"
+    done = scaling.run("plot", source, "--figure", "tokenizers", "--out", store)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "tokenizers.csv is a source or a run store's table" in line
+    assert (store / "tokenizers.csv").read_text() == TOKENIZERS
+    assert not (store / "tokenizers.png").exists()
