@@ -16,7 +16,8 @@ quickstart: $(VENV)/.installed
 	$(BIN)/scaling fit $(OUT) --out $(OUT)/laws.json
 
 test: $(VENV)/.installed-for-tests
-	$(BIN)/python -m pytest --numprocesses auto --dist loadscope
+	# one thread a process: several of them fight for the processors
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadscope
 
 check: $(VENV)/.installed-for-tests
 	$(BIN)/ruff format --check
