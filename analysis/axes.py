@@ -105,9 +105,11 @@ def _sample(palette: str, start: float, count: int) -> list[str]:
 def mathtext(symbol: str) -> str:
     r"""Set a symbol as a formula.
 
-    >>> print(mathtext("N_nv"))
-    N_\mathrm{nv}
+    >>> print(mathtext("N_nv"), mathtext("miss_rate_3"))
+    N_\mathrm{nv} \mathrm{miss\ rate\ 3}
     """
+    if len(symbol.partition("_")[0]) > 2:  # words, such as a score's name
+        return r"\mathrm{" + symbol.replace("_", r"\ ") + "}"
     return re.sub(r"_(\w+)", r"_\\mathrm{\1}", symbol)
 
 

@@ -36,6 +36,7 @@ from scaling.analysis.axes import (
     some,
     spread,
 )
+from scaling.analysis.checks import LOSSES
 from scaling.analysis.laws import Law
 from scaling.analysis.table import Quantity
 
@@ -74,7 +75,8 @@ def draw_law(
         decade_axis(ax.yaxis)
     _law_keys(ax, law, table, sizes)
     if below is not None:
-        _draw_residuals(below, law, table, size_colours(sizes))
+        unit = "nats" if quantities[law.y].column in LOSSES else ""
+        _draw_residuals(below, law, table, size_colours(sizes), unit)
         ax.tick_params(labelbottom=False, which="both")
     (below or ax).set_xlabel(axis_label(quantities[law.x]))
 
@@ -119,7 +121,7 @@ def _draw_points(
 
 
 def _draw_residuals(
-    ax: Axes, law: Law, table: pd.DataFrame, colours: Mapping[str, str]
+    ax: Axes, law: Law, table: pd.DataFrame, colours: Mapping[str, str], unit: str
 ) -> None:
     """Draw y - law: curvature here is the first sign of a wrong form."""
     ax.axhline(0, color=FIT, linewidth=0.8)
@@ -129,7 +131,8 @@ def _draw_residuals(
     _shade_extrapolation(ax, law)
     decade_axis(ax.xaxis)
     ax.locator_params(axis="y", nbins=4)
-    ax.set_ylabel("Residual\n(nats)" if law.kind == "log" else "Residual\n(decades)")
+    unit = "decades" if law.kind == "power" else unit
+    ax.set_ylabel(f"Residual\n({unit})" if unit else "Residual")
 
 
 def _shade_extrapolation(ax: Axes, law: Law) -> tuple[tuple[float, float], ...]:

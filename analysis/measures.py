@@ -42,6 +42,24 @@ def asked(columns: Mapping[str, str]) -> tuple[str | None, dict[str, str]]:
     return columns[key], {name: x for name, x in columns.items() if name != key}
 
 
+def refuse_other_losses(columns: Mapping[str, str]) -> None:
+    """Refuse to name a loss for sources that bring their own.
+
+    Raises
+    ------
+    ScalingError
+        If `columns` does.
+    """
+    scores = ", ".join((*FALLING, *MISSES))
+    for key in LOSS_NAMES:
+        if key in columns:
+            raise ScalingError(
+                f"--columns {key}={columns[key]}: run stores and scamo have a loss of "
+                f"their own; expected one of the scores {scores}: choose one, or leave "
+                "it out"
+            )
+
+
 def unscored(source: str, score: str) -> str:
     """Say that a source lacks a score."""
     return (

@@ -92,6 +92,7 @@ def read(
     if list(named) == ["scamo"]:
         if score:
             raise ScalingError(measures.unscored("scamo", score))
+        measures.refuse_other_losses(columns)
         records = reference.records()
         return replace(records, notes=(UNUSED, *records.notes)) if columns else records
     if "scamo" in named:
@@ -111,6 +112,7 @@ def read(
         _require(whole, name, score)
         tables[name] = _name_runs(add_unique_tokens(whole, name, notes), name, notes)
     if columns and all(map(_is_store, named.values())):
+        measures.refuse_other_losses(columns)
         notes.append(UNUSED)
     loss = None
     if score:

@@ -203,6 +203,7 @@ def _normalise(
     raw_path = folder / "features.raw"
     raw = np.memmap(raw_path, np.float32, "r", shape=(frames, NUM_FEATURES))
     mean, std = published or _mean_std(raw, clips)
+    std = np.where(std > 0, std, np.float32(1))  # of what never moves in a small corpus
     # written in order, not through a map: on a full disk a map ends the process
     head = {"descr": "<f4", "fortran_order": False, "shape": raw.shape}
     with (folder / "features.npy").open("wb") as file:

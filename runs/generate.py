@@ -62,6 +62,7 @@ def answers(
     *,
     sampling: Sampling,
     max_frames: int,
+    min_frames: int = 0,
     compare: bool = False,
 ) -> list[Answer]:
     """Generate a motion for each caption.
@@ -73,13 +74,15 @@ def answers(
         One motion each.
     sampling : Sampling
         How tokens are drawn.
-    max_frames : int
-        Longest motion.
+    max_frames, min_frames : int
+        Longest and shortest motion.
     compare : bool
         Add the first test clip with the same caption, as it is and reconstructed, to
         the first motion of each caption.
     """
-    generated = run.generate(captions, sampling=sampling, max_frames=max_frames)
+    generated = run.generate(
+        captions, sampling=sampling, max_frames=max_frames, min_frames=min_frames
+    )
     pairs = _real(run, captions) if compare else {}
     found = []
     for number, motion in enumerate(generated, 1):

@@ -226,7 +226,7 @@ def joints_of(source: Source) -> Array:
 def find_clips(
     name: str, kind: Kind | None, clip: str | None, first: int = 3
 ) -> list[Source]:
-    """Find one clip by its name, or the first clips of the test split.
+    """Find one clip by its name, or the first of the test split, or else of all.
 
     Raises
     ------
@@ -235,7 +235,8 @@ def find_clips(
     """
     if clip is None:
         tested = (each for each in motions(name, kind) if each.split == "test")
-        return list(islice(tested, first))
+        found = list(islice(tested, first))
+        return found or list(islice(motions(name, kind), first))
     seen = []
     for source in motions(name, kind):
         if source.name == clip:

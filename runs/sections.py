@@ -55,7 +55,7 @@ Path_ = Annotated[str, AfterValidator(_expand)]
 
 def _none(value: Any) -> Any:
     """Read `none`, which is a word in YAML, as nothing."""
-    return None if value == "none" else value
+    return None if isinstance(value, str) and value.lower() == "none" else value
 
 
 class Section(BaseModel):
@@ -365,9 +365,7 @@ class Grid(Section):
     @classmethod
     def _evaluator_of_tokenizers(cls, content: Any) -> Any:
         """Give a study of tokenizers alone the evaluator that their FID needs."""
-        if isinstance(content, dict) and content.get("transformers", "") in (
-            None,
-            "none",
-        ):
-            return {"evaluator": {}, **content}
-        return content
+        if not isinstance(content, dict) or "transformers" not in content:
+            return content
+        alone = _none(content["transformers"]) is None
+        return {"evaluator": {}, **content} if alone else content

@@ -68,7 +68,7 @@ class CaptionedMotion:
         return len(self.features) / FPS
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
 class TrainedRun:
     """A transformer with all that it takes to turn captions into motions."""
 
@@ -86,6 +86,9 @@ class TrainedRun:
     """Mean of the training split's features, (263,)."""
     std: Float32
     """Their deviation, (263,)."""
+
+    def __repr__(self) -> str:
+        return f"<TrainedRun {self.folder.name}: captions in, motions out>"
 
     @property
     def quantization(self) -> Quantization:
@@ -110,7 +113,7 @@ class TrainedRun:
 
     def generate(
         self,
-        captions: Sequence[str],
+        captions: str | Sequence[str],
         *,
         sampling: Sampling | None = None,
         max_frames: int = MAX_FRAMES,
@@ -120,7 +123,7 @@ class TrainedRun:
 
         Parameters
         ----------
-        captions : sequence of str
+        captions : str or sequence of str
             A caption given twice gives two motions: each place has its own draws.
         sampling : Sampling
             How tokens are drawn; by default from the model's probabilities, seed 0.
@@ -141,6 +144,7 @@ class TrainedRun:
                 f"for the shortest and {DOWNSAMPLING}, a token's length, or more for "
                 "the longest: choose others"
             )
+        captions = [captions] if isinstance(captions, str) else captions
         stages = self.quantization.stages
         rows = generate(
             self.transformer,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from scaling.analysis.selection import compare_laws as compare_laws
     from scaling.analysis.study import Study as Study
     from scaling.analysis.study import fit as fit
+    from scaling.models.generation import Sampling as Sampling
     from scaling.models.motion import features as features
     from scaling.models.motion import recover as recover
     from scaling.runs.grid import load_grid as load_grid
@@ -57,6 +58,7 @@ _HOMES = {
     "load_grid": "scaling.runs.grid",
     "expand": "scaling.runs.plan",
     "load_run": "scaling.runs.trained",
+    "Sampling": "scaling.models.generation",
     "features": "scaling.models.motion",
     "recover": "scaling.models.motion",
 }

@@ -75,6 +75,13 @@ if TYPE_CHECKING:
     help="Longest motion, at 20 frames per second.",
 )
 @click.option(
+    "--min-frames",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Shortest motion; the model may not end before.",
+)
+@click.option(
     "--compare",
     is_flag=True,
     help="Beside each motion a test clip with that caption, real and reconstructed.",
@@ -94,6 +101,7 @@ def generate(
     top_p: float | None,
     seed: int,
     max_frames: int,
+    min_frames: int,
     compare: bool,
     device: str,
     as_json: bool,
@@ -125,7 +133,12 @@ def generate(
     wanted = _wanted(captions, captions_file, number)
     run = load_run(run_folder, find_device(device))
     answers = folder.answers(
-        run, wanted, sampling=sampling, max_frames=max_frames, compare=compare
+        run,
+        wanted,
+        sampling=sampling,
+        max_frames=max_frames,
+        min_frames=min_frames,
+        compare=compare,
     )
     made = folder.manifest(run, answers, sampling, max_frames)
     claim(out / folder.MANIFEST, made)

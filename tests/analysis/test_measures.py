@@ -50,6 +50,12 @@ def test_a_score_that_neither_falls_nor_rises_is_refused(column):
         read([table(**{column: 1.0})], {"L": column})
 
 
+@pytest.mark.parametrize("column", ["FID", "nonsense", "loss"])
+def test_a_slip_in_a_score_s_name_does_not_fit_the_loss(column):
+    with pytest.raises(ScalingError, match=f"L={column}: .* one of the scores fid, "):
+        read(["scamo"], {"L": column})
+
+
 def test_a_study_that_was_never_scored_is_refused():
     for source in (table(), table(fid=np.nan), "scamo"):
         with pytest.raises(ScalingError, match=r"holds no fid; .*scaling evaluate"):

@@ -99,6 +99,12 @@ class TestGenerate:
             np.testing.assert_allclose(motion.features, expected, atol=1e-5)
             assert (motion.joints == recover(motion.features)).all()
 
+    def test_a_caption_alone_is_one_motion(self, run: TrainedRun) -> None:
+        (alone,) = run.generate(CAPTIONS[0])
+        (listed,) = run.generate([CAPTIONS[0]])
+        np.testing.assert_array_equal(alone.features, listed.features)
+        assert repr(run).startswith("<TrainedRun 1x")
+
     def test_same_seed_same_motion(self, run: TrainedRun) -> None:
         first, again, other = (
             run.generate(CAPTIONS, sampling=Sampling(seed=seed)) for seed in (4, 4, 5)
