@@ -24,7 +24,14 @@ import numpy as np
 from scaling.errors import ScalingError
 from scaling.models.bvh import parse, positions
 from scaling.models.retarget import resample, retarget, stride, y_up
-from scaling.models.skeleton import FPS, JOINTS, NUM_JOINTS, Array, checked_joints
+from scaling.models.skeleton import (
+    FPS,
+    JOINTS,
+    NUM_JOINTS,
+    Array,
+    checked_joints,
+    unit,
+)
 from scaling.runs import caption_table
 from scaling.runs.caption_table import Told
 from scaling.runs.pack import Recording, entries
@@ -108,7 +115,7 @@ def _each(section: Section, report: Report) -> Iterator[tuple[Recording, Array] 
     paths = motion_files(section)
     table = caption_table.read(Path(section.captions)) if section.captions else None
     names = _names(paths, Path(section.path))
-    used = corrected = 0
+    used = corrected = upright = 0
     for path, name in zip(paths, names, strict=True):
         try:
             told = _told(name, table)
@@ -119,12 +126,18 @@ def _each(section: Section, report: Report) -> Iterator[tuple[Recording, Array] 
             continue
         used += 1
         corrected += "fps_said" in recording.about
+        upright += is_upright(joints)
         yield recording, joints
     _require_some(used, section, report)
     for name in sorted(set(table or ()) - set(names)):
         report.skipped[name] = "it has captions and no file"
     if table is None:
         report.notes.append("captions are the files' names, for there is no table")
+    if not upright:
+        report.notes.append(
+            "THE BODY LIES DOWN in every file: is the axis that points up the one that "
+            "corpus.up (--up) names?"
+        )
     if corrected:
         report.notes.append(
             f"{corrected} files of CMU subjects captured at 60 fps are read as such, "
@@ -147,6 +160,13 @@ def _told(name: str, table: Mapping[str, Told] | None) -> Told:
     if told is None or not told.captions:
         raise ScalingError("no caption with words in the table; add a row of its name")
     return told
+
+
+def is_upright(joints: Array) -> bool:
+    """Whether the head is above the pelvis most of the time, (T, 22, 3)."""
+    neck, pelvis = JOINTS.index("neck"), JOINTS.index("pelvis")
+    spine = unit(joints[:, neck] - joints[:, pelvis])
+    return bool(np.median(spine[:, 1]) > 0.5)
 
 
 def _recording(

@@ -191,8 +191,11 @@ def test_joints_of_amass_are_read(tmp_path: Path) -> None:
 
 def test_joints_may_be_y_up(tmp_path: Path) -> None:
     npz(tmp_path / "walk.npz", joints=motion())
-    (clip,), _ = read(JointsCorpus(kind="joints", path=str(tmp_path), up="y"))
+    (clip,), report = read(JointsCorpus(kind="joints", path=str(tmp_path), up="y"))
     np.testing.assert_allclose(clip.motion, canonical(motion()), atol=1e-5)
+    assert not any("LIES DOWN" in note for note in report.notes)
+    _, report = read(JointsCorpus(kind="joints", path=str(tmp_path)))
+    assert any("LIES DOWN" in note for note in report.notes)
 
 
 @pytest.mark.parametrize(
