@@ -28,7 +28,7 @@ from scaling.runs.jobs import (
 )
 from scaling.runs.sections import CorpusSection, Evaluator, KinematicCorpus
 
-STAGES = ("corpus", "evaluator", "text", "tokenizer", "scores", "transformer")
+STAGES = ("corpus", "evaluator", "text", "tokenizer", "scores", "trunk", "transformer")
 """Kinds of jobs, in the order in which a study does them."""
 
 LARGEST_TIMED = 3_000_000

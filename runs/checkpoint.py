@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from scaling.errors import ScalingError
 from scaling.files import digest, read_json, write_aside, write_json
 
+CHECKPOINT = "checkpoint"
+"""Folder of a run's states."""
 KEPT = 2
 MODEL = "model."
 """How the names of a model's tensors begin; an optimiser's are its parameters'."""
@@ -65,6 +67,7 @@ def load(
     optimizer: torch.optim.Optimizer,
     before: float,
     say: Callable[[str], None],
+    origin: Path | None = None,
 ) -> Progress:
     """Restore the newest sound state, or start at step 0 when there is none.
 
@@ -78,16 +81,35 @@ def load(
         Only states of fewer steps than this will do.
     say : callable
         Told of each state that was damaged and passed over.
+    origin : Path, optional
+        The `checkpoint/` of another run, whose last state is the start instead.
+
+    Raises
+    ------
+    ScalingError
+        If the origin holds no sound state.
     """
     progress = Progress(step=0, seconds=0.0)
     for found, path in _sound(folder, before, say):
         _restore(load_file(path), model, optimizer)
         progress = found
         break
+    else:
+        if origin is not None:
+            progress = _begin_at(origin, model, optimizer)
     for path in folder.glob("step-*"):
         if path.stem > _name(progress.step):  # of no use, and newer than what follows
             path.unlink()
     return progress
+
+
+def _begin_at(
+    origin: Path, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> Progress:
+    for found, path in _sound(origin, math.inf, lambda sentence: None):
+        _restore(load_file(path), model, optimizer)
+        return Progress(step=found.step, seconds=0.0)
+    raise _no_state(origin)
 
 
 def read_model(
@@ -111,9 +133,13 @@ def read_model(
         with safe_open(path, "pt") as file:
             names = [name for name in file.keys() if name.startswith(MODEL)]  # noqa: SIM118
             return {name.removeprefix(MODEL): file.get_tensor(name) for name in names}
-    raise ScalingError(
+    raise _no_state(folder)
+
+
+def _no_state(folder: Path) -> ScalingError:
+    return ScalingError(
         f"{folder} holds no sound checkpoint; expected step-*.safetensors with its "
-        "digest: train the run again"
+        "digest: remove the run's folder to train it again"
     )
 
 

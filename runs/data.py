@@ -134,6 +134,10 @@ class Sampler:
             after.append(trained)
         return np.array(after)
 
+    def steps_to(self, tokens: int) -> int:
+        """Count the steps that reach a number of tokens."""
+        return len(self.tokens_after(tokens))
+
     def _rows_of(self, step: int) -> NDArray[np.int64]:
         epoch, number = divmod(step, self.per_epoch)
         batch: NDArray[np.int64] = self._order(epoch)[number]

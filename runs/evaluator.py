@@ -31,7 +31,8 @@ from scaling.record import METRICS, Row, ended
 from scaling.runs import checkpoint
 from scaling.runs.corpora import Clip, Corpus
 from scaling.runs.jobs import EvaluatorJob
-from scaling.runs.loop import Reporter, Training, evenly_spaced, train, warmup_cosine
+from scaling.runs.loop import Reporter, Training, evenly_spaced, train
+from scaling.runs.schedules import warmup_cosine
 from scaling.runs.scores import (
     POOL,
     Embeddings,
@@ -248,7 +249,7 @@ def run(
             **ground_truth(evaluator, corpus, seed=section.seed),
         },
     )
-    if train(training, folder, reporter) != "finished":
+    if train(training, folder, reporter).status != "finished":
         raise ScalingError(
             "its loss is not finite, and nothing can be scored with it; "
             f"lower evaluator.learning_rate from {section.learning_rate:g}"

@@ -22,6 +22,7 @@ from scaling.runs.sections import (
     HumanML3DCorpus,
     JointsCorpus,
     KinematicCorpus,
+    LearningRate,
     PackedCorpus,
     Section,
     Tokenizers,
@@ -138,10 +139,11 @@ def _line_numbers(node: yaml.Node | None, at: tuple[Any, ...] = ()) -> dict[Any,
 def _mistake(path: Path, lines: Mapping[Any, int], detail: Any) -> str:
     """One line for one mistake: file, line, key, what was wrong, what to do."""
     # pydantic puts the chosen kind of a union into the location; it is no key
+    unions = {("corpus",), ("transformers", "learning_rate")}
     location = tuple(
         part
         for index, part in enumerate(detail["loc"])
-        if (index, detail["loc"][0]) != (1, "corpus")
+        if detail["loc"][:index] not in unions
     )
     line = next(
         (
@@ -174,6 +176,7 @@ def _known_keys(location: tuple[Any, ...], raw: tuple[Any, ...]) -> Iterable[str
         ("tokenizers",): Tokenizers,
         ("transformers",): Transformers,
         ("evaluator",): Evaluator,
+        ("transformers", "learning_rate"): LearningRate,
         "kinematic": KinematicCorpus,
         "packed": PackedCorpus,
         "humanml3d": HumanML3DCorpus,

@@ -91,7 +91,7 @@ class TokenizerJob:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransformerJob:
-    """One run: a size, a codebook, a budget, a seed."""
+    """One run: a size, a codebook, a budget, a seed; or a part of one, the trunk."""
 
     folder: str
     """Name of its folder, the run's id."""
@@ -111,13 +111,20 @@ class TransformerJob:
     """Seeds weights and batches."""
     section: Transformers
     """How to train it."""
-    kind: Literal["transformer"] = "transformer"
+    trunk: str | None = None
+    """Folder of the trunk whose last state it goes on from; None: from the start."""
+    trunk_tokens: int = 0
+    """Tokens that were trained on up to that state, about."""
+    warmup_tokens: int = 0
+    """Tokens of the warm-up that all budgets of a trunk share; `wsd` only."""
+    kind: Literal["transformer", "trunk"] = "transformer"
+    """`trunk`: its learning rate stays at the peak, for branches to begin from."""
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Folders that must be finished first."""
-        text = [self.text] if self.text else []
-        return (self.corpus, self.tokenizer, *text)
+        optional = (folder for folder in (self.text, self.trunk) if folder)
+        return (self.corpus, self.tokenizer, *optional)
 
     @property
     def architecture(self) -> Architecture:
@@ -132,8 +139,14 @@ class TransformerJob:
 
     @property
     def flops(self) -> int:
-        """Training FLOPs, C = 3 f D."""
+        """Training FLOPs of its last state, C = 3 f D, whoever spent them."""
         return training_flops(self.forward_flops, self.tokens)
+
+    @property
+    def flops_to_spend(self) -> int:
+        """Training FLOPs that the job itself spends: those after its trunk."""
+        own = self.tokens - self.trunk_tokens
+        return training_flops(self.forward_flops, own)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,16 @@ class StoppedError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """How a run ended."""
+
+    status: str
+    """`finished`, `diverged` or `overfitted`."""
+    reason: str = ""
+    """Why, where it ended early."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Training:
     """One run, from its first step to its last."""
 
@@ -54,6 +64,10 @@ class Training:
     """Numbers of steps done at which to evaluate."""
     evaluate: Callable[[int], Row]
     """Evaluation after a number of steps; `seconds` is added to it."""
+    origin: Path | None = None
+    """Checkpoints of the run whose last state this one goes on from."""
+    verdict: Callable[[Sequence[Row]], Ending | None] = lambda rows: None
+    """Whether the evaluations so far end the run early."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,40 +89,21 @@ def evenly_spaced(steps: int, count: int) -> frozenset[int]:
     return frozenset(max(1, round(steps * k / count)) for k in range(1, count + 1))
 
 
-def warmup_cosine(step: int, *, steps: int, warmup: float, peak: float) -> float:
-    """Rise linearly over the first share of the steps, then fall to 0 as a cosine."""
-    rising = math.ceil(warmup * steps)
-    if step < rising:
-        return peak * (step + 1) / rising
-    done = (step - rising) / max(1, steps - rising)
-    return peak * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def warmup_milestone(
-    step: int, *, steps: int, warmup: float, peak: float, milestone: float, decay: float
-) -> float:
-    """Rise linearly, stay, and fall once by a factor (MultiStepLR, one milestone)."""
-    rising = math.ceil(warmup * steps)
-    if step < rising:
-        return peak * (step + 1) / rising
-    return peak * (decay if step >= milestone * steps else 1.0)
-
-
-def train(training: Training, folder: Path, reporter: Reporter) -> str:
+def train(training: Training, folder: Path, reporter: Reporter) -> Ending:
     """Run from the last checkpoint to the end.
 
     Returns
     -------
-    str
-        `finished`, or `diverged` when a loss was not finite; the update that it would
-        have made is not applied.
+    Ending
+        `finished`; `diverged` when a loss was not finite, and the update that it would
+        have made is not applied; or what `training.verdict` said.
 
     Raises
     ------
     StoppedError
         If SIGTERM asked for it; the state is written first.
     """
-    checkpoints = folder / "checkpoint"
+    checkpoints = folder / checkpoint.CHECKPOINT
     log = MetricsLog(folder / METRICS)
     if log.torn_line is not None:
         reporter.say(
@@ -122,6 +117,7 @@ def train(training: Training, folder: Path, reporter: Reporter) -> str:
         training.optimizer,
         min(missing, default=math.inf),
         reporter.say,
+        training.origin,
     )
     clock = time.monotonic() - progress.seconds
     due = time.monotonic() + CHECKPOINT_SECONDS
@@ -137,28 +133,31 @@ def train(training: Training, folder: Path, reporter: Reporter) -> str:
     with _sigterm() as asked_to_stop:
         for step in range(progress.step, training.steps):
             if not _update(training, step):
-                reporter.say(f"the loss of step {step} is not finite; stopped there")
-                return "diverged"
+                reason = f"the loss of step {step} is not finite"
+                return Ending(status="diverged", reason=reason)
             done = step + 1
             reporter.progress(done, training.steps)
             if done in training.evaluate_after and not log.has(done):
                 row = training.evaluate(done)
                 if not _all_finite(row):
-                    reporter.say(f"the test loss after step {done} is not finite")
-                    return "diverged"
+                    reason = f"the test loss after step {done} is not finite"
+                    return Ending(status="diverged", reason=reason)
                 log.append({**row, "seconds": round(time.monotonic() - clock, 3)})
+                ending = training.verdict(log.rows)
+                if ending is not None:
+                    return ending
             if asked_to_stop.is_set():
                 save(done)
                 raise StoppedError
             if time.monotonic() > due or done == training.steps:
                 due = save(done)
-    return "finished"
+    return Ending(status="finished")
 
 
 def _update(training: Training, step: int) -> bool:
     """Do one optimiser step, unless the loss or its gradient is not finite."""
     for group in training.optimizer.param_groups:
-        group["lr"] = training.learning_rate(step)
+        group["lr"] = training.learning_rate(step) * group.get("share", 1.0)
     training.optimizer.zero_grad()
     loss = training.loss(step)
     if not torch.isfinite(loss):

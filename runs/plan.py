@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from scaling.errors import ScalingError
 from scaling.files import digest
@@ -54,8 +54,12 @@ class Plan:
 
     @property
     def transformers(self) -> tuple[TransformerJob, ...]:
-        """The runs."""
-        return tuple(job for job in self.jobs if isinstance(job, TransformerJob))
+        """The runs, without their trunks."""
+        return tuple(
+            job
+            for job in self.jobs
+            if isinstance(job, TransformerJob) and job.kind == "transformer"
+        )
 
 
 def expand(grid: Grid) -> Plan:
@@ -99,23 +103,64 @@ def _transformer_jobs(
         width = text_encoders.width_of(section.text_encoder)
         section = section.model_copy(update={"text_width": width})
         states = _text_job(tokenizers[0].corpus, section)
-    runs = [
-        _transformer_job(tokenizer, states, size(name), tokens, seed, section)
+    one_rate = [
+        section.model_copy(update={"learning_rate": rate})
+        for rate in section.learning_rates
+    ]
+    columns = [
+        _Column(tokenizer, states, shape, seed, with_rate)
         for tokenizer in tokenizers
-        for name in section.sizes
-        for tokens in _token_budgets(size(name), tokenizer.quantization, section)
+        for shape in _sizes(section, tokenizer.quantization)
         for seed in grid.seeds
+        for with_rate in one_rate
     ]
     # two budgets may buy the same tokens: that is one run
-    once = {job.folder: job for job in runs}
+    once = {job.folder: job for column in columns for job in _runs(column)}
     return [*([states] if states else []), *once.values()]
 
 
-def _token_budgets(
-    shape: Size, quantization: Quantization, section: Transformers
-) -> Iterable[int]:
+class _Column(NamedTuple):
+    """What the runs of all budgets share."""
+
+    tokenizer: TokenizerJob
+    states: TextJob | None
+    shape: Size
+    seed: int
+    section: Transformers
+
+
+def _runs(column: _Column) -> Iterator[TransformerJob]:
+    """Plan the runs of a column, each after the trunk that it branches from."""
+    budgets = _token_budgets(column)
+    if column.section.schedule == "cosine":
+        yield from (_transformer_job(column, tokens) for tokens in budgets)
+        return
+    trunk: TransformerJob | None = None
+    warmup = round(column.section.warmup * budgets[0])
+    for tokens in budgets:
+        stable = round((1 - column.section.cooldown) * tokens)
+        trunk = _transformer_job(column, stable, trunk, warmup, kind="trunk")
+        yield trunk
+        yield _transformer_job(column, tokens, trunk, warmup)
+
+
+def _sizes(section: Transformers, quantization: Quantization) -> list[Size]:
+    names = section.sizes or [
+        point.size for point in section.points if point.has(quantization)
+    ]
+    return [size(name) for name in dict.fromkeys(names)]
+
+
+def _token_budgets(column: _Column) -> list[int]:
+    """Tokens of a column's runs, the fewest first."""
+    shape, section = column.shape, column.section
+    quantization = column.tokenizer.quantization
+    if section.points:
+        points = (point for point in section.points if point.has(quantization))
+        chosen = [p.tokens for p in points if size(p.size) == shape]
+        return sorted(set(chosen))
     if section.tokens:
-        return section.tokens
+        return sorted(section.tokens)
     forward = forward_flops(shape, quantization, section)
     budgets = [tokens_for(compute, forward) for compute in section.compute]
     for compute, tokens in zip(section.compute, budgets, strict=True):
@@ -124,7 +169,7 @@ def _token_budgets(
                 f"transformers.compute: {compute:g} FLOPs do not pay for one token of "
                 f"size {shape.name} ({3 * forward:g}); raise the budget"
             )
-    return budgets
+    return sorted(set(budgets))
 
 
 def _tokenizer_job(
@@ -178,16 +223,20 @@ def _text_job(corpus: str, section: Transformers) -> TextJob:
 
 
 def _transformer_job(
-    tokenizer: TokenizerJob,
-    states: TextJob | None,
-    shape: Size,
+    column: _Column,
     tokens: int,
-    seed: int,
-    section: Transformers,
+    trunk: TransformerJob | None = None,
+    warmup: int = 0,
+    kind: Literal["transformer", "trunk"] = "transformer",
 ) -> TransformerJob:
-    aside = {"sizes", "tokens", "compute", "text_encoder"}
+    tokenizer, states, shape, seed, section = column
+    aside = {"sizes", "tokens", "compute", "points", "text_encoder"}
     if states:
         aside.add("text_vocab_size")
+    if section.schedule == "cosine":
+        aside.add("cooldown")
+    else:  # which the tokens say, of a trunk as of its branches
+        aside |= {"cooldown", "warmup"}
     identity = {
         "tokenizer": tokenizer.folder,
         "size": [shape.n_layers, shape.n_heads, shape.d_model],
@@ -195,10 +244,19 @@ def _transformer_job(
         "seed": seed,
         **section.model_dump(mode="json", exclude=aside),
         **({"text": states.folder} if states else {}),
+        **({"warmup_tokens": warmup} if warmup else {}),
     }
-    name = f"{shape.name}-{tokenizer.quantization.label}-d{tokens}-s{seed}"
+    # where a trunk was cut before does not change its state: a grid may grow
+    if kind == "trunk":
+        identity["kind"] = kind
+    elif trunk is not None:
+        identity["trunk"] = trunk.folder
+    swept = isinstance(section.learning_rate, float)
+    rate = f"-lr{section.learning_rate:g}" if swept else ""
+    name = f"{shape.name}-{tokenizer.quantization.label}-d{tokens}{rate}-s{seed}"
+    prefix = "trunk-" if kind == "trunk" else ""
     return TransformerJob(
-        folder=f"{name}-{_hash(identity)}",
+        folder=f"{prefix}{name}-{_hash(identity)}",
         corpus=tokenizer.corpus,
         tokenizer=tokenizer.folder,
         text=states.folder if states else None,
@@ -207,6 +265,10 @@ def _transformer_job(
         tokens=tokens,
         seed=seed,
         section=section,
+        trunk=trunk.folder if trunk else None,
+        trunk_tokens=trunk.tokens if trunk else 0,
+        warmup_tokens=warmup,
+        kind=kind,
     )
 
 

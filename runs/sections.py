@@ -12,10 +12,12 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PositiveFloat,
     PositiveInt,
     StrictInt,
+    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -271,29 +273,96 @@ class Scoring(Section):
     """Seeds samples, pools and pairs."""
 
 
+class Point(Section):
+    """One run by itself: what a prediction or a plan asks for."""
+
+    size: str
+    """A paper's name (44M to 3B) or LAYERSxHEADSxWIDTH."""
+    tokens: Annotated[Count, Field(gt=0)]
+    """D, training tokens."""
+    codebook: StrictInt | None = None
+    """Nominal codebook size; unset: the one codebook that the grid has."""
+    levels: tuple[int, ...] = ()
+    """FSQ levels, in place of `codebook`."""
+
+    @field_validator("size")
+    @classmethod
+    def _is_size(cls, text: str) -> str:
+        size(text)
+        return text
+
+    def has(self, quantization: Quantization) -> bool:
+        """Whether this is the point's codebook."""
+        if self.levels:
+            return self.levels == quantization.levels
+        return self.codebook in (None, quantization.nominal)
+
+
+class LearningRate(Section):
+    """A learning rate that falls with the width as a power of it."""
+
+    base: PositiveFloat = 4e-3
+    """Peak learning rate at `width`."""
+    width: PositiveInt = 64
+    """Width at which it is `base`."""
+    exponent: float = Field(default=1.0, ge=0)
+    """1: as 1 / width; 0: the same at every width."""
+
+    def at(self, d_model: int) -> float:
+        """Peak learning rate of one width."""
+        return float(self.base * (self.width / d_model) ** self.exponent)
+
+
+def _form(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "list"
+    return "rule" if isinstance(value, dict | LearningRate) else "number"
+
+
+Rates = Annotated[
+    Annotated[PositiveFloat, Tag("number")]
+    | Annotated[tuple[PositiveFloat, ...], Tag("list")]
+    | Annotated[LearningRate, Tag("rule")],
+    Discriminator(_form),
+]
+
+
 class Transformers(Section):
     """Text-prefix transformers (ScaMo section 3.3, supplementary Table 2)."""
 
-    sizes: tuple[str, ...]
+    sizes: tuple[str, ...] = ()
     """The paper's names (44M to 3B) or LAYERSxHEADSxWIDTH."""
     tokens: tuple[Count, ...] = ()
     """Token budgets D: one run of that many training tokens for each."""
     compute: tuple[float, ...] = ()
     """Compute budgets C in FLOPs (isoFLOP): D = C / (3 f) per size and codebook."""
+    points: tuple[Point, ...] = ()
+    """Single runs in place of `sizes` and budgets; `scaling plan` writes them."""
     batch_size: PositiveInt = 128
     """Sequences per step."""
-    learning_rate: PositiveFloat | None = None
-    """Peak learning rate of AdamW; unset: 4e-3 x 64 / width."""
-    schedule: Literal["cosine"] = "cosine"
-    """Linear warm-up, then a cosine to 0."""
+    learning_rate: Rates = LearningRate()
+    """Peak learning rate of AdamW: one for all widths, a list (one run for each), or
+    `base`, `width`, `exponent` of a rule; unset: 4e-3 x 64 / width."""
+    parametrization: Literal["standard", "mup"] = "standard"
+    """`mup`: initial weights, logits and learning rates scale with the width so that
+    one learning rate, that of width 64, serves all (Yang et al. 2022)."""
+    schedule: Literal["cosine", "wsd"] = "cosine"
+    """`cosine`: linear warm-up, then a cosine to 0, one run per budget. `wsd`: warm-up,
+    stable, decay: one trunk for all budgets, cooled down in a branch at each."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the steps with a rising learning rate."""
+    """Share of the steps with a rising learning rate; with `wsd` of the shortest
+    budget's."""
+    cooldown: float = Field(default=0.2, gt=0, lt=1)
+    """Share of a budget's tokens in its branch; `wsd` only."""
     weight_decay: float = Field(default=1e-6, ge=0)
     """Decoupled weight decay."""
     clip: PositiveFloat = 1.0
     """Gradient norm above which gradients are scaled down."""
     evaluations: PositiveInt = 30
     """Evaluations on the whole test split, evenly spaced along a run."""
+    patience: PositiveInt | None = None
+    """Evaluations without a better test loss after which a run is stopped as
+    overfitted; unset: never."""
     context: int = Field(default=PAPER_CONTEXT, ge=3)
     """Longest row in positions (n_ctx): text, motion, end token."""
     text_encoder: str = "bpe"
@@ -313,8 +382,6 @@ class Transformers(Section):
     @field_validator("sizes")
     @classmethod
     def _are_sizes(cls, sizes: tuple[str, ...]) -> tuple[str, ...]:
-        if not sizes:
-            raise ValueError("names no size; give sizes: [44M, 4x4x128, ...]")
         for text in sizes:
             size(text)
         return tuple(dict.fromkeys(sizes))
@@ -327,11 +394,37 @@ class Transformers(Section):
                 raise ValueError(f"budget {budget:g} must be above 0; remove it")
         return tuple(dict.fromkeys(budgets))
 
+    @field_validator("learning_rate", mode="before")
+    @classmethod
+    def _rate(cls, value: Any) -> Any:
+        """Unset is the default rule; a list holds each rate once."""
+        if value is None:
+            return LearningRate()
+        if isinstance(value, list | tuple):
+            if not value:
+                raise ValueError("names no learning rate; give one, or leave it out")
+            return tuple(dict.fromkeys(value))
+        return value
+
     @model_validator(mode="after")
     def _one_kind_of_budget(self) -> Transformers:
+        if self.points:
+            if self.sizes or self.tokens or self.compute:
+                raise ValueError(
+                    "has points beside sizes or budgets; give one or the other"
+                )
+            return self
+        if not self.sizes:
+            raise ValueError("names no size; give sizes: [44M, 4x4x128, ...]")
         if bool(self.tokens) == bool(self.compute):
             raise ValueError("needs budgets: either tokens: [...] or compute: [...]")
         return self
+
+    @property
+    def learning_rates(self) -> tuple[float | LearningRate, ...]:
+        """The rates of a sweep, or the one that there is."""
+        rate = self.learning_rate
+        return rate if isinstance(rate, tuple) else (rate,)
 
     def learning_rate_for(self, d_model: int) -> float:
         """Peak learning rate of one width.
@@ -340,8 +433,13 @@ class Transformers(Section):
         (Yang et al. 2022, arXiv 2203.03466): 5e-4 at width 512, where the paper's code
         has 2e-4 by default. Chosen from 1.6e-3, 4e-3 and 8e-3 at width 64 on the
         built-in corpus, and not tuned per size: a law inherits what it gets wrong.
+        `scaling rates` measures the rule of a study. With `mup` it is the rate of
+        width 64 at every width, since each matrix scales its own.
         """
-        return self.learning_rate or 4e-3 * 64 / d_model
+        (rate,) = self.learning_rates
+        if isinstance(rate, float):
+            return rate
+        return rate.base if self.parametrization == "mup" else rate.at(d_model)
 
 
 class Grid(Section):

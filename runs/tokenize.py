@@ -28,7 +28,8 @@ from scaling.record import CONFIG, METRICS, Row
 from scaling.runs.checkpoint import read_model
 from scaling.runs.corpora import Clip, Corpus, Float32
 from scaling.runs.jobs import TokenizerJob
-from scaling.runs.loop import Reporter, Training, train, warmup_milestone
+from scaling.runs.loop import Reporter, Training, train
+from scaling.runs.schedules import warmup_milestone
 from scaling.runs.sections import Tokenizers
 from scaling.runs.store import MetricsLog
 
@@ -117,7 +118,7 @@ def run(
         evaluate_after=frozenset([section.steps]),
         evaluate=lambda step: {"step": step, **score(model, corpus)},
     )
-    if train(training, folder, reporter) != "finished":
+    if train(training, folder, reporter).status != "finished":
         raise ScalingError(
             "its loss is not finite, and no run can use it; "
             f"lower tokenizers.learning_rate from {section.learning_rate:g}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scaling.files import write_text
+from scaling.errors import ScalingError
+from scaling.files import read_json, write_text
 from scaling.models.flops import non_vocab_params, training_flops
 from scaling.models.levels import DOWNSAMPLING
 from scaling.models.skeleton import FPS
@@ -22,12 +25,18 @@ from scaling.models.transformer import (
     TransformerConfig,
     vocabulary_split,
 )
-from scaling.record import Row
+from scaling.record import RESULT, Row
 from scaling.runs import text
+from scaling.runs.checkpoint import CHECKPOINT
 from scaling.runs.corpora import Corpus
 from scaling.runs.data import Rows, Sampler, require_context, rows_of
 from scaling.runs.jobs import TransformerJob
-from scaling.runs.loop import Reporter, Training, evenly_spaced, train, warmup_cosine
+from scaling.runs.loop import Ending, Reporter, Training, evenly_spaced, train
+from scaling.runs.schedules import (
+    parameter_groups,
+    warmup_cosine,
+    warmup_stable_decay,
+)
 from scaling.runs.unigram import Unigram
 
 
@@ -107,12 +116,20 @@ def run(
 ) -> Row:
     """Train one run to its end, evaluating along the way; return the result."""
     section = job.section
+    inherited = _ending_of(folder.parent / job.trunk) if job.trunk else None
+    if inherited is not None:
+        return asdict(inherited)
     sampler = Sampler(splits["train"], section.batch_size, job.seed)
     tokens_after = sampler.tokens_after(job.tokens)
     steps = len(tokens_after)
+    start = sampler.steps_to(job.trunk_tokens)
+    if start == steps:
+        raise ScalingError(
+            f"transformers.tokens: {job.tokens} leave no batch to cool down after the "
+            f"{job.trunk_tokens} of the trunk; raise the budget, or cooldown"
+        )
     unigram = Unigram.of(splits["train"])
     epoch_tokens = int(splits["train"].lengths.sum())
-    peak = section.learning_rate_for(job.size.d_model)
     model = model.to(device)
 
     def loss(step: int) -> Tensor:
@@ -132,25 +149,72 @@ def run(
             "unique_tokens": epoch_tokens,
             "epochs": trained / epoch_tokens,
             "flops": training_flops(job.forward_flops, trained),
+            "cooled": job.kind == "transformer" and step == steps,
             **scores,
         }
 
+    evaluated = evenly_spaced(steps, section.evaluations)
     training = Training(
         model=model,
         optimizer=torch.optim.AdamW(
-            model.parameters(), weight_decay=section.weight_decay
+            parameter_groups(model, section.parametrization),
+            weight_decay=section.weight_decay,
         ),
-        learning_rate=lambda step: warmup_cosine(
-            step, steps=steps, warmup=section.warmup, peak=peak
-        ),
+        learning_rate=_learning_rate(job, sampler, start, steps),
         loss=loss,
         steps=steps,
         clip=section.clip,
-        evaluate_after=evenly_spaced(steps, section.evaluations),
+        evaluate_after=frozenset(step for step in evaluated if step > start),
         evaluate=evaluate,
+        origin=folder.parent / job.trunk / CHECKPOINT if job.trunk else None,
+        verdict=partial(overfitted, patience=section.patience),
     )
-    status = train(training, folder, reporter)
-    return {"status": status, **unigram.unseen(splits["test"])}
+    ending = train(training, folder, reporter)
+    return {**asdict(ending), **unigram.unseen(splits["test"])}
+
+
+def _ending_of(trunk: Path) -> Ending | None:
+    """How a trunk ended early, which is how all that begins at its end does."""
+    result = read_json(trunk / RESULT)
+    if result["status"] == "finished":
+        return None
+    reason = f"its trunk did: {result.get('reason', '')}"
+    return Ending(status=result["status"], reason=reason)
+
+
+def _learning_rate(
+    job: TransformerJob, sampler: Sampler, start: int, steps: int
+) -> Callable[[int], float]:
+    section = job.section
+    peak = section.learning_rate_for(job.size.d_model)
+    if section.schedule == "cosine":
+        return partial(warmup_cosine, steps=steps, warmup=section.warmup, peak=peak)
+    return partial(
+        warmup_stable_decay,
+        rising=sampler.steps_to(job.warmup_tokens),
+        stable=steps if job.kind == "trunk" else start,
+        steps=steps,
+        peak=peak,
+    )
+
+
+def overfitted(rows: Sequence[Row], *, patience: int | None) -> Ending | None:
+    """Say whether the test loss has not come down for so many evaluations.
+
+    >>> rows = [{"loss": loss, "step": step} for step, loss in enumerate([3, 2, 2, 4])]
+    >>> overfitted(rows[:3], patience=2)
+    >>> overfitted(rows, patience=2).reason
+    'the test loss of step 1, 2.0000, was the lowest for 2 evaluations'
+    """
+    best = min(range(len(rows)), key=lambda row: rows[row]["loss"])
+    if patience is None or len(rows) - 1 - best < patience:
+        return None
+    step, loss = rows[best]["step"], rows[best]["loss"]
+    reason = (
+        f"the test loss of step {step}, {loss:.4f}, was the lowest for {patience} "
+        "evaluations"
+    )
+    return Ending(status="overfitted", reason=reason)
 
 
 def splits_of(

@@ -96,6 +96,13 @@ COLUMNS = _columns(
         unit="nats per token",
     ),
     Column(name="bits_per_second", meaning="Test loss", unit="bits per second of data"),
+    Column(name="bits_per_byte", meaning="Test loss", unit="bits per byte of text"),
+    Column(
+        name="train_loss",
+        meaning="Training loss of one batch",
+        unit="nats per token",
+    ),
+    Column(name="cooled", meaning="Learning rate at its end"),
     Column(name="fid", meaning="FID of generated motion"),
     Column(name="kid", meaning="KID of generated motion"),
     Column(name="r_precision_1", meaning="R-precision at 1"),
@@ -178,11 +185,11 @@ def _parse(line: bytes) -> Row | None:
     return row if isinstance(row, dict) else None
 
 
-def run_folders(out: Path, kind: str) -> Iterator[tuple[Path, Row]]:
-    """Yield each run folder of one kind with its config, in order of name."""
+def run_folders(out: Path, *kinds: str) -> Iterator[tuple[Path, Row]]:
+    """Yield each run folder of some kinds with its config, in order of name."""
     for path in sorted(out.glob(f"*/{CONFIG}")):
         config = read_json(path)
-        if config.get("kind") == kind:
+        if config.get("kind") in kinds:
             yield path.parent, config
 
 
@@ -226,7 +233,7 @@ def scan(out: Path, notes: list[str] | None = None) -> list[Row]:
     """
     rows: list[Row] = []
     scored = scores(out)
-    for folder, config in run_folders(out, "transformer"):
+    for folder, config in run_folders(out, "transformer", "trunk"):
         path = folder / METRICS
         if not path.exists():
             continue
