@@ -107,6 +107,7 @@ def _transformer_jobs(
         section.model_copy(update={"learning_rate": rate})
         for rate in section.learning_rates
     ]
+    _require_codebooks(section, tokenizers)
     columns = [
         _Column(tokenizer, states, shape, seed, with_rate)
         for tokenizer in tokenizers
@@ -117,6 +118,20 @@ def _transformer_jobs(
     # two budgets may buy the same tokens: that is one run
     once = {job.folder: job for column in columns for job in _runs(column)}
     return [*([states] if states else []), *once.values()]
+
+
+def _require_codebooks(
+    section: Transformers, tokenizers: Sequence[TokenizerJob]
+) -> None:
+    """Refuse a point whose codebook no tokenizer has, or that several have."""
+    for point in section.points:
+        having = [each for each in tokenizers if point.has(each.quantization)]
+        if len(having) != 1:
+            raise ScalingError(
+                f"transformers.points: {len(having) or 'no'} tokenizers have the "
+                f"codebook {point.levels or point.codebook} of {point.size}; expected "
+                "one: name it in tokenizers, and in the point"
+            )
 
 
 class _Column(NamedTuple):

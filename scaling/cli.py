@@ -14,6 +14,7 @@ import click
 from scaling import __version__
 from scaling.cli_data import data
 from scaling.cli_evaluate import evaluate
+from scaling.cli_export import export
 from scaling.cli_generate import generate
 from scaling.cli_laws import fit, plot
 from scaling.cli_plan import plan
@@ -38,7 +39,7 @@ def main(context: click.Context) -> None:
 
 
 COMMANDS = (
-    *(data, run, status, generate, evaluate, flops),
+    *(data, run, status, export, generate, evaluate, flops),
     *(fit, predict, plan, compare, plot),
 )
 

@@ -6,11 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scaling.errors import ScalingError
 from scaling.models.flops import non_vocab_params, vocab_params
 from scaling.runs.grid import load_grid
-from scaling.runs.jobs import describe
+from scaling.runs.jobs import TransformerJob, describe
 from scaling.runs.plan import Plan, expand
 from scaling.runs.sections import Grid
 
@@ -165,3 +168,112 @@ def test_a_missing_table_of_captions_is_named(tmp_path: Path) -> None:
     change = f"corpus={{kind: bvh, path: {tmp_path}, captions: nowhere.csv}}"
     with pytest.raises(ScalingError, match=r"corpus: nowhere\.csv: No such file"):
         expand(grid(tmp_path, change))
+
+
+# --- trunk and branches ---
+
+WSD = ("transformers.schedule=wsd", "seeds=[0]", "tokenizers.codebooks=[256]")
+
+
+def column(plan: Plan, size: str = "1x1x16") -> list[TransformerJob]:
+    runs = (job for job in plan.jobs if isinstance(job, TransformerJob))
+    return [job for job in runs if job.size.name == size]
+
+
+def test_each_branch_begins_where_its_trunk_ends(tmp_path: Path) -> None:
+    change = "transformers.tokens=[8000, 1000, 4000]"
+    jobs = column(expand(grid(tmp_path, *WSD, change)))
+    trunks = [job for job in jobs if job.kind == "trunk"]
+    runs = [job for job in jobs if job.kind == "transformer"]
+    assert [job.tokens for job in trunks] == [800, 3200, 6400]
+    assert [job.tokens for job in runs] == [1000, 4000, 8000]
+    assert [job.trunk for job in runs] == [job.folder for job in trunks]
+    assert [job.trunk for job in trunks] == [None, *(j.folder for j in trunks[:-1])]
+    assert {job.warmup_tokens for job in jobs} == {100}
+
+
+def test_eight_budgets_cost_two_fifths_of_eight_runs(tmp_path: Path) -> None:
+    budgets = [10_000 * k for k in range(1, 9)]
+    plan = expand(grid(tmp_path, *WSD, f"transformers.tokens={budgets}"))
+    spent = sum(job.flops_to_spend for job in column(plan))
+    alone = sum(job.flops for job in column(plan) if job.kind == "transformer")
+    # the last trunk and a fifth of each: 0.8 D_8 + 0.2 (D_1 + ... + D_8)
+    assert spent / alone == pytest.approx(0.8 * 8 / 36 + 0.2)
+    assert spent / alone < 0.4
+
+
+def test_a_column_may_get_further_budgets(tmp_path: Path) -> None:
+    few = expand(grid(tmp_path, *WSD, "transformers.tokens=[1000, 8000]"))
+    more = expand(grid(tmp_path, *WSD, "transformers.tokens=[1000, 4000, 8000, 9000]"))
+    assert {job.folder for job in few.jobs} < {job.folder for job in more.jobs}
+
+
+def test_a_shorter_warm_up_is_another_trunk(tmp_path: Path) -> None:
+    first = expand(grid(tmp_path, *WSD, "transformers.tokens=[1000, 8000]"))
+    second = expand(grid(tmp_path, *WSD, "transformers.tokens=[500, 8000]"))
+    assert folders(first, "trunk").isdisjoint(folders(second, "trunk"))
+
+
+@given(st.lists(st.integers(100, 10**7), min_size=1, max_size=9, unique=True))
+def test_a_trunk_never_costs_more_than_its_runs(budgets: list[int]) -> None:
+    content = yaml.safe_load(BASE)
+    content["corpus"]["kind"] = "kinematic"
+    content["transformers"] |= {"tokens": budgets, "schedule": "wsd"}
+    jobs = column(expand(Grid.model_validate(content)))
+    spent = sum(job.flops_to_spend for job in jobs)
+    alone = sum(job.flops for job in jobs if job.kind == "transformer")
+    longest = max(job.flops for job in jobs)
+    assert longest <= spent <= alone
+
+
+# --- learning rates and points ---
+
+
+def test_a_list_of_learning_rates_is_an_axis(tmp_path: Path) -> None:
+    change = "transformers.learning_rate=[0.001, 0.002, 0.001]"
+    runs = expand(grid(tmp_path, "seeds=[0]", change)).transformers
+    assert len(runs) == 2 * 2 * 2 * 2
+    assert {run.section.learning_rate_for(run.size.d_model) for run in runs} == {
+        0.001,
+        0.002,
+    }
+    assert all(f"-lr{run.section.learning_rate:g}-" in run.folder for run in runs)
+
+
+def test_a_rule_falls_with_the_width(tmp_path: Path) -> None:
+    change = "transformers.learning_rate={base: 0.01, width: 16, exponent: 0.5}"
+    section = grid(tmp_path, change).transformers
+    assert section is not None
+    assert section.learning_rate_for(16) == 0.01
+    assert section.learning_rate_for(64) == 0.005
+    wide = grid(tmp_path, change, "transformers.parametrization=mup").transformers
+    assert wide is not None
+    assert wide.learning_rate_for(64) == 0.01
+
+
+def test_points_are_single_runs(tmp_path: Path) -> None:
+    change = (
+        "transformers={points: [{size: 1x1x16, codebook: 256, tokens: 1000}, "
+        "{size: 2x2x64, levels: [7, 5, 5, 5, 5], tokens: 5e3}, "
+        "{size: 1x1x16, codebook: 256, tokens: 9000}]}"
+    )
+    runs = expand(grid(tmp_path, "seeds=[0]", change)).transformers
+    made = [(run.size.name, run.quantization.nominal, run.tokens) for run in runs]
+    assert made == [
+        ("1x1x16", 256, 1000),
+        ("1x1x16", 256, 9000),
+        ("2x2x64", 4096, 5000),
+    ]
+
+
+def test_a_point_without_its_codebook_is_a_mistake(tmp_path: Path) -> None:
+    change = "transformers={points: [{size: 1x1x16, codebook: 64, tokens: 1000}]}"
+    with pytest.raises(ScalingError, match=r"transformers\.points: no tokenizers"):
+        expand(grid(tmp_path, change))
+
+
+def test_ten_thousand_runs_have_ten_thousand_names(tmp_path: Path) -> None:
+    sizes = [f"{n}x1x{d}" for n in range(1, 11) for d in (16, 32, 64, 96, 128)]
+    change = f"transformers={{sizes: {sizes}, tokens: {list(range(1000, 11000, 100))}}}"
+    plan = expand(grid(tmp_path, change, "seeds=[0]"))
+    assert len({job.folder for job in plan.transformers}) == 10_000

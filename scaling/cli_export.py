@@ -1,0 +1,42 @@
+"""The command that shows a store's evaluations elsewhere: `scaling export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from scaling.cli_common import plain_errors
+
+KINDS = ("tensorboard", "wandb")
+"""Where evaluations can go."""
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    "kind",
+    type=click.Choice(KINDS),
+    required=True,
+    help="What to write for.",
+)
+@plain_errors
+def export(out: Path, kind: str) -> None:
+    """Write a store's evaluations for TensorBoard or Weights & Biases.
+
+    OUT is a folder that scaling run wrote, finished or not. The export goes to its
+    subfolder tensorboard or wandb; a second call adds what is new. With Weights &
+    Biases runs are written offline, to be uploaded by wandb sync.
+    `scaling run --export` does the same while the runs train.
+
+    \b
+    Example:
+      scaling export quickstart --to tensorboard
+      tensorboard --logdir quickstart/tensorboard
+    """
+    from scaling.runs.export import Export
+
+    rows = Export(out, kind).close()
+    click.echo(f"{rows} evaluations exported", err=True)
+    click.echo(out / kind)
