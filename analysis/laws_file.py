@@ -179,7 +179,7 @@ class Laws:
         assert prediction.configuration is not None
         low, high = prediction.new_run
         return grid_for(
-            prediction.configuration,
+            [prediction.configuration],
             self.template,
             f"verify-{prediction.compute:.3g}".replace("+", ""),
             interval=f"{100 * prediction.level:g} % of runs: {low:.5g} to {high:.5g}",

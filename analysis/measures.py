@@ -1,5 +1,6 @@
-"""Scores of generated motion in the place of a loss: what may be fitted, and how.
+"""Other measures in the place of a loss: what may be fitted, and how.
 
+A loss per byte or per second is comparable across tokenizers, of text or of motion.
 `--columns L=fid` asks for a law of FID. A law falls with compute, so R-precision,
 which rises, is fitted as its miss rate, 1 - R@k.
 """
@@ -15,8 +16,11 @@ from scaling.analysis.table import Quantity
 from scaling.errors import ScalingError
 from scaling.record import COLUMNS, MEASURES
 
-FALLING = ("fid", "kid", "matching_score")
-"""Scores of which less is better."""
+PER_UNIT = ("bits_per_byte", "bits_per_second")
+"""The test loss per unit of data, at every evaluation."""
+
+FALLING = ("fid", "kid", "matching_score", *PER_UNIT)
+"""Measures of which less is better."""
 
 MISSES = {f"r_precision_{k}": f"miss_rate_{k}" for k in (1, 2, 3)}
 """Scores of which more is better, and the share that is left of each."""
@@ -30,7 +34,9 @@ def asked(columns: Mapping[str, str]) -> tuple[str | None, dict[str, str]]:
     ScalingError
         If it is a score that neither falls nor rises with compute.
     """
-    key = next((key for key in LOSS_NAMES if columns.get(key) in MEASURES), None)
+    key = next(
+        (key for key in LOSS_NAMES if columns.get(key) in (*MEASURES, *PER_UNIT)), None
+    )
     if key is None:
         return None, dict(columns)
     if columns[key] not in (*FALLING, *MISSES):
@@ -55,13 +61,18 @@ def refuse_other_losses(columns: Mapping[str, str]) -> None:
         if key in columns:
             raise ScalingError(
                 f"--columns {key}={columns[key]}: run stores and scamo have a loss of "
-                f"their own; expected one of the scores {scores}: choose one, or leave "
-                "it out"
+                f"their own; expected one of {scores}: choose one, or leave it out"
             )
 
 
 def unscored(source: str, score: str) -> str:
     """Say that a source lacks a score."""
+    if score in PER_UNIT:
+        unit = COLUMNS[score].unit.removeprefix("bits per ")
+        return (
+            f"{source} holds no {score}; expected a corpus with {unit}, which its own "
+            "has not: choose another measure"
+        )
     return (
         f"{source} holds no {score}; expected a score at the end of a run: "
         "scaling evaluate takes it"

@@ -242,13 +242,12 @@ def _require(where: Region, target: float) -> None:
 # --- Grids ----------------------------------------------------------------------------
 
 
-def write_grids(
+def write_grid(
     plan: RunPlan, laws: Laws, path: Path, codebook: int | None = None
-) -> dict[Path, Configuration]:
-    """Write a grid for `scaling run` of each run: the nearest that can be built.
+) -> list[Configuration]:
+    """Write a grid for `scaling run` of all runs: the nearest that can be built.
 
-    A grid is a product of sizes, codebooks and tokens. Runs of a plan are no product,
-    and the smallest grid that holds them all would cost several times as much.
+    Runs that come to the same when built are written once.
 
     Parameters
     ----------
@@ -257,21 +256,16 @@ def write_grids(
     laws : Laws
         Where they were planned from, for the settings of the rows' own study.
     path : Path
-        The file; of several runs `out.yaml` gives `out-1.yaml`, `out-2.yaml` and so on.
+        The file, whose name becomes that of the study.
     codebook : int, optional
         Codes of the runs, where the law does not know them.
     """
-    texts, built = {}, {}
-    for k, run in enumerate(plan.runs.to_dict("records"), 1):
-        name = f"-{k}" if len(plan.runs) > 1 else ""
-        each = path.with_name(f"{path.stem}{name}{path.suffix}")
-        built[each] = _built({str(n): v for n, v in run.items()}, laws, codebook)
-        texts[each] = grid_for(built[each], laws.template, each.stem)
-    for each in texts:
-        require_own(each, [], HEAD)
-    for each, text in texts.items():
-        write_text(each, text)
-    return built
+    require_own(path, [], HEAD)
+    rows = plan.runs.rename(columns=str).to_dict("records")
+    built = [_built(run, laws, codebook) for run in rows]  # type: ignore[arg-type]
+    once = {(each.size, each.levels, each.tokens): each for each in built}
+    write_text(path, grid_for([*once.values()], laws.template, path.stem))
+    return [*once.values()]
 
 
 def _built(run: Mapping[str, float], laws: Laws, codebook: int | None) -> Configuration:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from scaling.analysis import measures, reference
+from scaling.analysis import cooled, measures, reference
 from scaling.analysis.accounting import (
     add_compute_or_data,
     add_unique_tokens,
@@ -53,7 +53,10 @@ Source = str | Path | pd.DataFrame
 
 
 def read(
-    sources: Source | Sequence[Source], columns: Mapping[str, str] | None = None
+    sources: Source | Sequence[Source],
+    columns: Mapping[str, str] | None = None,
+    *,
+    uncooled: bool = False,
 ) -> Records:
     """Read and check the evaluations that a study rests on.
 
@@ -68,6 +71,9 @@ def read(
         one that has the record's name, and an explicit ``L`` that of the normalised
         loss. Run stores need none; there, as in tables, ``{"L": "fid"}`` sets a score
         of generated motion in the loss' place.
+    uncooled : bool
+        Where runs cool down at their end: take, in place of those evaluations, the ones
+        at a constant learning rate. They are never taken together.
 
     Returns
     -------
@@ -93,6 +99,10 @@ def read(
         if score:
             raise ScalingError(measures.unscored("scamo", score))
         measures.refuse_other_losses(columns)
+        if uncooled:
+            raise ScalingError(
+                "--rows uncooled: all runs of scamo are cooled; leave it out"
+            )
         records = reference.records()
         return replace(records, notes=(UNUSED, *records.notes)) if columns else records
     if "scamo" in named:
@@ -117,7 +127,7 @@ def read(
     loss = None
     if score:
         tables, loss = measures.as_loss(tables, score, notes)
-    records = _joined(tables, loss, notes, suspicions)
+    records = _joined(tables, loss, uncooled, notes, suspicions)
     return replace(records, suspicions=tuple(suspicions), derived=tuple(derived))
 
 
@@ -315,6 +325,7 @@ def _name_runs(table: pd.DataFrame, source: str, notes: list[str]) -> pd.DataFra
 def _joined(
     tables: Mapping[str, pd.DataFrame],
     loss: Quantity | None,
+    uncooled: bool,
     notes: list[str],
     suspicions: list[str],
 ) -> Records:
@@ -324,6 +335,7 @@ def _joined(
     everything = pd.concat(tables.values())
     if len(tables) > 1:
         everything = _tell_sources_apart(everything, notes)
+    everything, left = cooled.choose(everything, uncooled, notes)
     frame, dropped = drop_diverged(everything, loss.column)
     quantities = leave_out_broken(frame, quantities, notes)
     refuse_unusable(frame, [quantity.column for quantity in quantities.values()])
@@ -333,7 +345,7 @@ def _joined(
         frame=frame.reset_index(drop=True),
         quantities=quantities,
         sources=tuple(tables),
-        dropped=dropped,
+        dropped=left | dropped,
         notes=tuple(notes),
     )
 

@@ -1,8 +1,8 @@
-"""The grid file that puts a prediction to the test: one run, in the law's own study.
+"""The grid file that puts predictions to the test: single runs, in the law's own study.
 
 A law holds for the corpus, tokenizers and training settings that it was fitted on, so
-these come from the grid of that study (the template); only the size, the codebook and
-the tokens are those of the configuration.
+these come from the grid of that study (the template), its schedule among them; only the
+size, the codebook and the tokens of each run are those of its configuration.
 """
 
 from __future__ import annotations
@@ -44,10 +44,18 @@ SETTINGS = {
 }
 """Fields of `Counting` and the keys of a grid's transformers that set them."""
 
+SWEPT = (
+    "The law's study tried the learning rates {}. This one takes the default rule: set "
+    "learning_rate to the best of them, which `scaling rates` finds."
+)
+
 WHOLE_BATCHES = (
-    "The run trains on whole batches and ends with the one that reaches its tokens, "
+    "A run trains on whole batches and ends with the one that reaches its tokens, "
     "so it costs up to one batch more."
 )
+
+NOT_OF_THE_STUDY = ("sizes", "tokens", "compute", "points")
+"""Keys of the template's transformers that name its own runs."""
 
 
 def find_template(source: str | Path) -> dict[str, Any] | None:
@@ -87,31 +95,31 @@ text_vocab_size=512)
 
 
 def grid_for(
-    configuration: Configuration,
+    configurations: Sequence[Configuration],
     template: Grid | None,
     study: str,
     *,
     interval: str = "",
     seeds: Sequence[int] | None = None,
 ) -> str:
-    """Write the grid that trains exactly one configuration.
+    """Write the grid that trains exactly these configurations.
 
-    The planned FLOPs are those of the configuration to the last one. What the run then
+    The planned FLOPs are those of the configurations to the last one. What a run then
     trains on is whole batches, up to one batch more.
 
     Parameters
     ----------
-    configuration : Configuration
-        What to train, from `nearest`.
+    configurations : sequence of Configuration
+        What to train, from `nearest`; one or more, counted in one way.
     template : mapping or None
         Grid of the study that the law came from (`find_template`). None takes the
         built-in corpus and a grid's defaults, and says so in the file.
     study : str
         Name of the new study, letters, digits and ``.-_``.
     interval : str, optional
-        Uncertainty of the predicted loss, in words, for the head of the file.
+        Uncertainty of the predicted loss of a single run, in words, for the head.
     seeds : sequence of int, optional
-        One run each; unset: the first seed of the template.
+        Each configuration is trained from each; unset: the template's first seed.
 
     Returns
     -------
@@ -121,7 +129,7 @@ def grid_for(
     Raises
     ------
     ScalingError
-        If the configuration has no FSQ levels, was counted in other settings than the
+        If a configuration has no FSQ levels, was counted in other settings than the
         template's, or the study's name is no name.
     """
     if not re.fullmatch(r"[\w.-]+", study):
@@ -129,32 +137,56 @@ def grid_for(
             f"study {study!r} is no name of a study; expected letters, digits and "
             "any of . - _: rename it"
         )
-    base = template or {"transformers": _settings(configuration.counting)}
-    _require_same_counts(configuration, base)
+    base = template or {"transformers": _settings(configurations[0].counting)}
+    for each in configurations:
+        _require_same_counts(each, base)
+    section = _without(base.get("transformers"), *NOT_OF_THE_STUDY)
+    rates = section.get("learning_rate")
+    swept = rates if isinstance(rates, list | tuple) and len(rates) > 1 else ()
+    if swept:
+        section = _without(section, "learning_rate")
     grid = {
         "study": study,
         "corpus": base.get("corpus") or {"kind": "kinematic"},
-        "tokenizers": _codebook(configuration)
+        "tokenizers": _codebooks(configurations)
         | _without(base.get("tokenizers"), "codebooks", "levels"),
-        "transformers": {
-            "sizes": [configuration.size.name],
-            "tokens": [configuration.tokens],
-        }
-        | _without(base.get("transformers"), "sizes", "tokens", "compute"),
+        "transformers": {"points": _points(configurations)} | section,
         "seeds": list(seeds or (base.get("seeds") or [0])[:1]),
     }
-    head = _head(configuration, interval, is_default=template is None)
+    paragraphs = [*_said(configurations, interval), WHOLE_BATCHES]
+    if template is None:
+        paragraphs.append(NO_TEMPLATE)
+    if swept:
+        paragraphs.append(SWEPT.format(", ".join(f"{rate:g}" for rate in swept)))
+    lines = [line for text in paragraphs for line in wrap(text, 86)]
+    head = "".join(f"# {line}\n" for line in lines)
     return head + "\n" + yaml.dump(grid, Dumper=_Dumper, sort_keys=False)
 
 
+class _Point(dict[str, Any]):
+    """A mapping that is written on one line."""
+
+
 class _Dumper(yaml.SafeDumper):
-    """Mappings over lines, lists on one."""
+    """Mappings over lines, lists and points on one."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write a list out wherever it stands."""
+        return True
 
 
+def _list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.Node:
+    on_lines = bool(items) and isinstance(items[0], _Point)
+    return dumper.represent_sequence(
+        "tag:yaml.org,2002:seq", items, flow_style=not on_lines
+    )
+
+
+_Dumper.add_representer(list, _list)
 _Dumper.add_representer(
-    list,
-    lambda dumper, items: dumper.represent_sequence(
-        "tag:yaml.org,2002:seq", items, flow_style=True
+    _Point,
+    lambda dumper, point: dumper.represent_mapping(
+        "tag:yaml.org,2002:map", point.items(), flow_style=True
     ),
 )
 
@@ -175,18 +207,36 @@ def _settings(counting: Counting) -> dict[str, Any]:
     return {key: getattr(counting, field) for field, key in SETTINGS.items()}
 
 
-def _codebook(configuration: Configuration) -> dict[str, Any]:
-    """Name a codebook of Table 6, write the levels of any other."""
-    levels, nominal = configuration.levels, configuration.nominal
-    if levels is None:
-        raise ScalingError(
-            f"{configuration.codebook_size} codes are the product of no FSQ levels "
-            "known here; expected a codebook that a tokenizer can have: give nearest "
-            "another one, such as 240 or 1000"
+def _codebooks(configurations: Sequence[Configuration]) -> dict[str, Any]:
+    """Name the codebooks of Table 6, write the levels of any others."""
+    named: dict[int, None] = {}
+    written: dict[tuple[int, ...], None] = {}
+    for each in configurations:
+        if each.levels is None:
+            raise ScalingError(
+                f"{each.codebook_size} codes are the product of no FSQ levels known "
+                "here; expected a codebook that a tokenizer can have: give nearest "
+                "another one, such as 240 or 1000"
+            )
+        if LEVELS.get(each.nominal) == each.levels:
+            named[each.nominal] = None
+        else:
+            written[each.levels] = None
+    found = {"codebooks": [*named], "levels": [list(levels) for levels in written]}
+    return {key: books for key, books in found.items() if books}
+
+
+def _points(configurations: Sequence[Configuration]) -> list[_Point]:
+    """Name each run; its codebook where there are several."""
+    several = len({each.levels for each in configurations}) > 1
+    return [
+        _Point(
+            size=each.size.name,
+            **({"levels": list(each.levels or ())} if several else {}),
+            tokens=each.tokens,
         )
-    if LEVELS.get(nominal) == levels:
-        return {"codebooks": [nominal]}
-    return {"levels": [list(levels)]}
+        for each in configurations
+    ]
 
 
 def _require_same_counts(configuration: Configuration, base: Grid) -> None:
@@ -218,17 +268,24 @@ def _without(section: Grid | None, *keys: str) -> dict[str, Any]:
     }
 
 
-def _head(configuration: Configuration, interval: str, *, is_default: bool) -> str:
-    """Say in comments what the file is for."""
-    c = configuration
-    uncertainty = f" ({interval})" if interval else ""
-    paragraphs = [
-        f"{HEAD[2:]}: {c.compute:.4g} FLOPs ({c.convention}) give "
-        f"a loss of {c.loss:.5g}{uncertainty}.",
+def _said(configurations: Sequence[Configuration], interval: str) -> list[str]:
+    """Say what the file is for."""
+    first, convention = configurations[0], configurations[0].convention
+    if len(configurations) == 1:
+        uncertainty = f" ({interval})" if interval else ""
+        purpose = (
+            f"{first.compute:.4g} FLOPs ({convention}) give a loss of "
+            f"{first.loss:.5g}{uncertainty}."
+        )
+        return [f"{HEAD[2:]}: {purpose}", f"{_counts(first)}."]
+    flops = sum(each.flops for each in configurations)
+    purpose = f"{len(configurations)} runs, {flops:.6g} FLOPs ({convention}) in all."
+    runs = [f"{_counts(each)}: loss {each.loss:.5g}." for each in configurations]
+    return [f"{HEAD[2:]}: {purpose}", *runs]
+
+
+def _counts(c: Configuration) -> str:
+    return (
         f"N = {c.total_params:,}, N_nv = {c.non_vocab_params:,}, V = "
-        f"{c.codebook_size:,}, D = {c.tokens:,}, C = {c.flops:.6g} FLOPs.",
-        WHOLE_BATCHES,
-        *([NO_TEMPLATE] if is_default else []),
-    ]
-    lines = [line for text in paragraphs for line in wrap(text, 86)]
-    return "".join(f"# {line}\n" for line in lines)
+        f"{c.codebook_size:,}, D = {c.tokens:,}, C = {c.flops:.6g} FLOPs"
+    )

@@ -127,6 +127,22 @@ Each npz holds `joints` (frames, 22 or more, 3) in metres, SMPL's joints first, 
 hold its frame rate. Windows and splits are those of `bvh`.
 """
 
+TEXT = """
+Every file is in one split, drawn by a hash of what it holds: 80 % train, 5 %
+validation, 15 % test. Of the standard library `site-packages`, `dist-packages`,
+`_sysconfigdata*`, `test`, `tests`, `idle_test`, `encodings` and `pydoc_data` are left
+out. A worked example: [any modality](modalities.md).
+"""
+
+TOKENS = """
+A file holds `codes`: all rows after one another, with their `lengths`; or a table
+(rows, positions) filled up with `padding`; or in Parquet a list a row. Beside it may
+stand `name`, `caption` or `label` (a class, which becomes the caption) and `split`, one
+for each row. An npz or safetensors file without `codes` holds one array a row, by name.
+Rows are named by their numbers, and drawn into splits by a hash of the name, where
+nothing says otherwise. A worked example: [any modality](modalities.md).
+"""
+
 ALONE = """
 `transformers: none` makes a study of tokenizers alone: each is trained once for every
 seed, `tokenizers.csv` is its table (the paper's Table 3), and `scaling plot OUT
@@ -152,6 +168,8 @@ def grid_page() -> str:
     parts += [_keys("corpus, kind: humanml3d", sections.HumanML3DCorpus), HUMANML3D]
     parts += [_keys("corpus, kind: bvh", sections.BvhCorpus), BVH]
     parts += [_keys("corpus, kind: joints", sections.JointsCorpus), JOINTS]
+    parts += [_keys("corpus, kind: text", sections.TextCorpus), TEXT]
+    parts += [_keys("corpus, kind: tokens", sections.TokensCorpus), TOKENS]
     parts += [_keys("tokenizers", sections.Tokenizers), LEVELS_HEAD]
     parts += [
         f"| {nominal} | {' '.join(map(str, each))} | {codebook_size(each)} |\n"

@@ -8,28 +8,36 @@ from typing import Literal
 from scaling.errors import ScalingError
 from scaling.models.levels import check_levels, codebook_size, nominal_codebook_size
 
-Method = Literal["fsq", "vq", "rfsq"]
-"""Finite scalar quantisation, vector quantisation, residual FSQ."""
+Method = Literal["fsq", "vq", "rfsq", "bpe", "given"]
+"""Finite scalar quantisation, vector quantisation, residual FSQ; byte pairs of text;
+tokens that are given."""
+
+MOTION: tuple[Method, ...] = ("fsq", "vq", "rfsq")
+"""Methods of motion, which a network is trained for."""
+
+FEWEST = {"vq": 2, "bpe": 256, "given": 2}
+"""Codes that a codebook without levels has at least; byte pairs begin with bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quantization:
-    """A codebook: implicit in levels (FSQ, residual FSQ), or learnt (VQ)."""
+    """A codebook: implicit in levels (FSQ, residual FSQ), or of so many codes."""
 
     method: Method = "fsq"
-    """`fsq`, `vq` or `rfsq`."""
+    """`fsq`, `vq`, `rfsq`, `bpe` or `given`."""
     levels: tuple[int, ...] = ()
-    """L_i of FSQ and of each stage of residual FSQ; empty for VQ."""
+    """L_i of FSQ and of each stage of residual FSQ; empty for others."""
     codes: int = 0
-    """Codes of VQ; 0 where the levels say how many."""
+    """Number of codes; 0 where the levels say how many."""
     stages: int = 1
     """Codes that stand for one latent: 1, or the stages of residual FSQ."""
 
     def __post_init__(self) -> None:
-        if self.method == "vq":
+        if self.method in FEWEST:
+            fewest = FEWEST[self.method]
             rules = [
-                ("codes", self.codes, self.codes >= 2, "at least 2"),
-                ("levels", list(self.levels), not self.levels, "none, for VQ"),
+                ("codes", self.codes, self.codes >= fewest, f"at least {fewest}"),
+                ("levels", list(self.levels), not self.levels, "none"),
             ]
         else:
             check_levels(self.levels)
@@ -59,7 +67,7 @@ class Quantization:
 
     @property
     def nominal(self) -> int:
-        """Power of two that the levels stand for; VQ has as many codes as it says."""
+        """Power of two that the levels stand for; without levels, the codes."""
         return self.codes or nominal_codebook_size(self.levels)
 
     @property

@@ -109,6 +109,11 @@ def _quantizer(config: TokenizerConfig) -> FSQ | ResidualFSQ | VQ:
             return ResidualFSQ(chosen.levels, chosen.stages)
         case "vq":
             return VQ(chosen.codes, config.width, config.ema)
+        case method:
+            raise ScalingError(
+                f"quantization {method} is not of motion; expected fsq, rfsq or vq: "
+                "take one of them"
+            )
 
 
 def _projections(config: TokenizerConfig) -> tuple[nn.Module, nn.Module]:

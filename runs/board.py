@@ -1,4 +1,4 @@
-"""The board: what a person sees of a grid, before it runs and while it does.
+"""The board: what a person sees of a grid while it runs.
 
 On a terminal one bar; elsewhere plain lines, when a job ends and from time to time.
 """
@@ -6,13 +6,8 @@ On a terminal one bar; elsewhere plain lines, when a job ends and from time to t
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TextIO
-
-from scaling.models.flops import non_vocab_params, vocab_params
-from scaling.runs.calibrate import makespan
-from scaling.runs.jobs import Job, TokenizerJob, TransformerJob
-from scaling.runs.plan import Plan
 
 CLEAR = "\r\x1b[K"
 """Moves a terminal to the start of the line and clears it."""
@@ -113,65 +108,6 @@ class Board:
             f"{bar}{fraction:4.0%}  {self.done} of {self.jobs} jobs done, "
             f"{running} running, about {left} left"
         )
-
-
-def plan_table(plan: Plan, seconds: Mapping[str, float], slots: int) -> str:
-    """Show what a plan trains before it starts, and what the whole will cost.
-
-    Parameters
-    ----------
-    plan : Plan
-        The study.
-    seconds : mapping
-        Estimated seconds of each job that is still to be done, by folder.
-    slots : int
-        Jobs at a time.
-    """
-    runs = plan.transformers
-    lines = _runs(runs, seconds) if runs else _tokenizers(plan, seconds)
-    several = "s" * (len(runs) != 1)
-    before = f"{len(runs)} run{several} and {len(plan.jobs) - len(runs)} other jobs"
-    compute = f", {sum(job.flops for job in runs):.2e} FLOPs" if runs else ""
-    done = len(plan.jobs) - len(seconds)
-    left = duration(makespan(plan.jobs, seconds, slots))
-    lines.append(
-        f"{before if runs else f'{len(plan.jobs)} jobs'} ({_kinds(plan)}){compute}; "
-        f"{done} of {len(plan.jobs)} jobs done; about {left} to go, {slots} at a time"
-    )
-    return "\n".join(lines)
-
-
-def _runs(runs: Sequence[TransformerJob], seconds: Mapping[str, float]) -> list[str]:
-    width = max(len(job.folder) for job in runs)
-    head = ("N_nv", "N_v", "tokens", "FLOPs")
-    lines = [f"{'run':<{width}}  {'  '.join(f'{name:>9}' for name in head)}  state"]
-    for job in runs:
-        parameters = non_vocab_params(job.architecture), vocab_params(job.architecture)
-        counts = (*parameters, job.tokens, job.flops)
-        numbers = "  ".join(f"{count:>9.3g}" for count in counts)
-        lines.append(f"{job.folder:<{width}}  {numbers}  {_state(job, seconds)}")
-    return lines
-
-
-def _tokenizers(plan: Plan, seconds: Mapping[str, float]) -> list[str]:
-    jobs = [job for job in plan.jobs if isinstance(job, TokenizerJob)]
-    width = max(len(job.folder) for job in jobs)
-    return [f"{'tokenizer':<{width}}  {'codes':>9}  state"] + [
-        f"{job.folder:<{width}}  {job.quantization.codebook_size:>9,}  "
-        f"{_state(job, seconds)}"
-        for job in jobs
-    ]
-
-
-def _state(job: Job, seconds: Mapping[str, float]) -> str:
-    return "to do" if job.folder in seconds else "done"
-
-
-def _kinds(plan: Plan) -> str:
-    """Name the kinds of jobs that come before the runs, in order."""
-    names = {"tokenizer": "tokenizers"}
-    kinds = dict.fromkeys(job.kind for job in plan.jobs if job.kind != "transformer")
-    return ", ".join(names.get(kind, kind) for kind in kinds)
 
 
 def duration(seconds: float) -> str:

@@ -1,55 +1,82 @@
-"""How long a plan takes: each kind of work is timed for a moment and scaled up."""
+"""How long a plan takes: each kind of work is timed for a moment and scaled up.
+
+A run takes its start, its steps, its evaluations and its checkpoints; a step and an
+evaluation are timed at the real shapes, among as many processes as will run
+(`timing.py`). Of many shapes some are timed and the others lie between, by their FLOPs;
+of a large model fewer rows are timed, and a very large one is scaled from a smaller.
+"""
 
 from __future__ import annotations
 
-import heapq
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from typing import NamedTuple
 
-import torch
+import numpy as np
 
-from scaling.models.evaluator import EvaluatorConfig, TextMotionEvaluator
-from scaling.models.flops import Architecture, matmul_step, non_vocab_params
-from scaling.models.levels import DOWNSAMPLING
-from scaling.models.motion import features
+from scaling.models.evaluator import EvaluatorConfig
+from scaling.models.flops import Architecture, matmul_step
+from scaling.models.motion import NUM_FEATURES, features
 from scaling.models.sizes import size
-from scaling.models.tokenizer import MotionTokenizer, TokenizerConfig
-from scaling.models.transformer import Batch, PrefixTransformer, TransformerConfig
-from scaling.runs import corpora, kinematic
-from scaling.runs.corpora import TEST_SHARE
+from scaling.models.text import train_caption_encoder
+from scaling.models.transformer import TransformerConfig
+from scaling.runs import kinematic
+from scaling.runs.extent import Extent
 from scaling.runs.jobs import (
     CorpusJob,
     EvaluatorJob,
     Job,
     ScoreJob,
-    TextJob,
     TokenizerJob,
     TransformerJob,
 )
-from scaling.runs.sections import CorpusSection, Evaluator, KinematicCorpus
+from scaling.runs.loop import CHECKPOINT_SECONDS, CHECKPOINT_SHARE
+from scaling.runs.memory import parameters, tokenizer_config
+from scaling.runs.sections import KinematicCorpus
+from scaling.runs.slots import Slot
+from scaling.runs.timing import MotionStep, Step, Timing, TransformerStep, timings
+from scaling.runs.tokenizer_section import QUANTIZERS
 
-STAGES = ("corpus", "evaluator", "text", "tokenizer", "scores", "trunk", "transformer")
-"""Kinds of jobs, in the order in which a study does them."""
+AFFORDABLE = {"cpu": 1e9, "cuda": 1e13}
+"""Forward FLOPs of the largest step that is timed, by kind of device."""
 
-LARGEST_TIMED = 3_000_000
-"""Parameters (N_nv) above which a step is not timed but scaled by its FLOPs."""
+REFERENCE = Architecture(size=size("4x4x256"), codebook_size=1024)
+"""Timed for transformers of which a single row is more than that."""
 
-REFERENCE = Architecture(size=size("4x4x128"), codebook_size=1024)
-"""Timed where a grid has no size that is small enough."""
+POINTS = {"transformer": 8, "tokenizer": 3, "evaluator": 1}
+"""Shapes of each kind that are timed, where a plan has more; a tokenizer's codebook
+hardly matters unless it is learnt."""
 
-ROWS, TEXT, MOTION = 32, 16, 28
-"""The batch that is timed: rows, and the positions of each."""
+SAMPLE = 8
+"""Motions that are made to find how long a corpus takes."""
 
-FRAMES_PER_SEQUENCE = 110
-"""Of the built-in corpus, about."""
+START = 0.3
+"""Seconds from a free slot to a job's first work, and from its end to a free slot."""
+
+WRITE, WRITTEN_PER_SECOND = 0.006, 2e8
+"""Seconds of any checkpoint, and bytes of one that are written, digested and synced
+in a second."""
 
 ONE_PASS = 10.0
-"""Seconds of one pass over a corpus: its captions encoded, or a test split scored; a
-guess, and little beside the training."""
+"""Seconds of one pass over a corpus: its captions encoded, a test split scored, byte
+pairs learnt; a guess, and little beside the training."""
+
+
+class _Work(NamedTuple):
+    """What a job repeats, and what is timed for it."""
+
+    kind: str
+    """Works of one kind lie on one curve."""
+    x: float
+    """Where on it."""
+    timed: tuple[float, Step]
+    """A point of the curve: where, and what to time; at x unless that is too much."""
 
 
 def estimate(
-    jobs: Iterable[Job], frames: int, device: str, threads: int
+    jobs: Iterable[Job], extent: Extent, slots: Sequence[Slot]
 ) -> dict[str, float]:
     """Estimate the seconds that each job takes, by folder.
 
@@ -57,168 +84,218 @@ def estimate(
     ----------
     jobs : iterable of Job
         Those that are still to do.
-    frames : int
-        Of the corpus, about.
-    device : str
-        Where they will run.
-    threads : int
-        Processor threads of each.
+    extent : Extent
+        Of their corpus.
+    slots : sequence of Slot
+        Where they will run; as many will at once, or as many as there are jobs.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        return _Clock(frames, device).seconds(jobs)
-    finally:
-        torch.set_num_threads(before)
+    jobs = list(jobs)
+    if not jobs:
+        return {}
+    affordable = AFFORDABLE[slots[0].device.partition(":")[0]]
+    works = {job.folder: _work(job, extent, affordable) for job in jobs}
+    curves = _curves([work for work in works.values() if work], slots[: len(jobs)])
+    places = {(work.kind, work.x) for work in works.values() if work}
+    rows = {(kind, x): curves[kind].at(x) for kind, x in places}
+    sample = _sample()
+
+    def seconds(job: Job) -> float:
+        work = works[job.folder]
+        if work is None:
+            return _untimed(job, extent, sample)
+        return _training(job, extent, sample, rows[work.kind, work.x])
+
+    return {job.folder: START + seconds(job) for job in jobs}
 
 
-def makespan(jobs: Iterable[Job], seconds: Mapping[str, float], slots: int) -> float:
-    """Seconds until the last job ends, each stage packed on slots longest first.
-
-    Jobs without an estimate are done already.
-    """
-    total = 0.0
-    to_do = [job for job in jobs if job.folder in seconds]
-    for kind in STAGES:
-        free = [0.0] * slots
-        stage = (seconds[job.folder] for job in to_do if job.kind == kind)
-        for cost in sorted(stage, reverse=True):
-            heapq.heappush(free, heapq.heappop(free) + cost)
-        total += max(free)
-    return total
+# --- What is timed ---
 
 
-class _Clock:
-    """Times each shape once."""
+def _work(job: Job, extent: Extent, affordable: float) -> _Work | None:
+    match job:
+        case TransformerJob():
+            return _of_transformer(job, extent, affordable)
+        case TokenizerJob() if N := parameters(job):
+            section = job.section
+            step = MotionStep(
+                config=tokenizer_config(job),
+                rows=_rows(section.batch_size, affordable / (2 * N * section.window)),
+                frames=section.window,
+            )
+            V = job.quantization.codebook_size
+            return _Work("tokenizer", V, (V, step))
+        case EvaluatorJob(section=section):
+            step = MotionStep(
+                config=EvaluatorConfig.of_width(section.width, section.text_vocab_size),
+                rows=section.batch_size,
+                frames=round(extent.frames_per_clip),
+                pieces=extent.caption_pieces,
+            )
+            return _Work("evaluator", 1, (1, step))
+        case _:
+            return None
 
-    def __init__(self, frames: int, device: str) -> None:
-        self.frames = frames
-        self.device = device
-        self.rates: dict[Architecture, float] = {}
-        self.tokenizer_steps: dict[TokenizerConfig, float] = {}
 
-    def seconds(self, jobs: Iterable[Job]) -> dict[str, float]:
-        smallest_first = sorted(jobs, key=_cost)
-        return {job.folder: self._job(job) for job in smallest_first}
+def _of_transformer(job: TransformerJob, extent: Extent, affordable: float) -> _Work:
+    section, codes = job.section, extent.codes(job.quantization)
+    pieces = min(extent.caption_pieces, section.text_length)
 
-    def _job(self, job: Job) -> float:
-        match job:
-            case CorpusJob():
-                return _corpus_seconds(job.section, self.frames)
-            case TokenizerJob():
-                return self._tokenizer(job)
-            case TransformerJob():
-                test_tokens = TEST_SHARE * self.frames / DOWNSAMPLING
-                evaluated = job.section.evaluations * test_tokens / 3  # no backward
-                rate = self._seconds_per_token(job.architecture)
-                return (job.tokens + evaluated) * rate
-            case EvaluatorJob():
-                return self._evaluator(job.section)
-            case ScoreJob() if not job.target.startswith("tokenizer-"):
-                return ONE_PASS * job.section.repetitions
-            case ScoreJob() | TextJob():
-                return ONE_PASS
-
-    def _evaluator(self, section: Evaluator) -> float:
-        """Time a step on clips of the usual length."""
-        config = EvaluatorConfig.of_width(section.width, section.text_vocab_size)
-        model = TextMotionEvaluator(config).to(self.device)
-        rows = section.batch_size
-        motion = torch.randn(rows, FRAMES_PER_SEQUENCE, 263, device=self.device)
-        frames = torch.full((rows,), FRAMES_PER_SEQUENCE)
-        pieces = torch.zeros((rows, TEXT), dtype=torch.int64, device=self.device)
-        lengths = torch.full((rows,), TEXT)
-
-        def loss() -> torch.Tensor:
-            motions = model.embed_motion(motion, frames)
-            return (motions - model.embed_text(pieces, lengths)).square().mean()
-
-        return _timed(loss) * section.steps
-
-    def _tokenizer(self, job: TokenizerJob) -> float:
-        config = TokenizerConfig(
-            quantization=job.quantization,
-            width=job.section.width,
-            depth=job.section.depth,
+    def flops(architecture: Architecture) -> float:
+        return matmul_step(
+            architecture,
+            sequences=1,
+            positions=pieces + codes,
+            text=pieces,
+            targets=codes + 1,
         )
-        if config not in self.tokenizer_steps:
-            model = MotionTokenizer(config).to(self.device)
-            shape = (8, job.section.window, config.num_features)
-            batch = torch.randn(shape, device=self.device)
-            step = _timed(lambda: (model(batch)[0] - batch).square().mean())
-            self.tokenizer_steps[config] = step / (8 * job.section.window)
-        frames = job.section.steps * job.section.batch_size * job.section.window
-        return self.tokenizer_steps[config] * (frames + self.frames)
 
-    def _seconds_per_token(self, architecture: Architecture) -> float:
-        if architecture not in self.rates:
-            if non_vocab_params(architecture) > LARGEST_TIMED:
-                # the largest that was timed is the nearest in shape
-                known = list(self.rates)[-1] if self.rates else REFERENCE
-                ratio = _step_flops(architecture) / _step_flops(known)
-                return self._seconds_per_token(known) * ratio
-            self.rates[architecture] = _time_transformer(architecture, self.device)
-        return self.rates[architecture]
+    def point(architecture: Architecture) -> tuple[float, Step]:
+        config = TransformerConfig(
+            size=architecture.size,
+            codebook_size=architecture.codebook_size,
+            text_vocab_size=None if job.text else section.text_vocab_size,
+            text_width=section.text_width,
+            context=section.context,
+        )
+        x = flops(architecture)
+        step = TransformerStep(
+            config=config,
+            rows=_rows(section.batch_size, affordable / x),
+            codes=codes,
+            pieces=pieces,
+            precision=section.precision,
+        )
+        return x, step
 
-
-def _cost(job: Job) -> tuple[int, int]:
-    stage = STAGES.index(job.kind)
-    return stage, job.forward_flops if isinstance(job, TransformerJob) else 0
-
-
-def frames_of(section: CorpusSection) -> int:
-    """Count the frames of a corpus, about, before it is built."""
-    if isinstance(section, KinematicCorpus):
-        return section.sequences * FRAMES_PER_SEQUENCE
-    return corpora.count_frames(section)
+    x = flops(job.architecture)
+    timed = point(job.architecture if x <= affordable else REFERENCE)
+    return _Work("transformer", x, timed)
 
 
-def _corpus_seconds(section: CorpusSection, frames: int) -> float:
-    start = time.perf_counter()
-    sample = [kinematic.sequence(index, 0).joints for index in range(4)]
-    made = time.perf_counter()
-    for joints in sample:
-        features(joints)
-    # a pack is read in no time, the built-in corpus is made first
-    begin = start if isinstance(section, KinematicCorpus) else made
-    return (time.perf_counter() - begin) * frames / sum(map(len, sample))
+def _rows(batch: int, affordable: float) -> int:
+    return max(1, min(batch, int(affordable)))
 
 
-def _step_flops(architecture: Architecture) -> int:
-    return matmul_step(
-        architecture,
-        sequences=ROWS,
-        positions=TEXT + MOTION,
-        text=ROWS * TEXT,
-        targets=ROWS * (MOTION + 1),
-    )
+class _Curve(NamedTuple):
+    """Seconds of a row as they were timed, at rising x."""
+
+    x: list[float]
+    timings: list[Timing]
+
+    def at(self, x: float) -> Timing:
+        """Seconds in between, along straight lines of logarithms; above, as x."""
+        logs = np.log(self.x)
+
+        def between(seconds: list[float]) -> float:
+            inside = np.exp(np.interp(math.log(x), logs, np.log(seconds)))
+            return float(inside * max(1.0, x / self.x[-1]))
+
+        return Timing(
+            step=between([timing.step for timing in self.timings]),
+            forward=between([timing.forward for timing in self.timings]),
+        )
 
 
-def _time_transformer(architecture: Architecture, device: str) -> float:
-    config = TransformerConfig(
-        size=architecture.size,
-        codebook_size=architecture.codebook_size,
-        text_vocab_size=300,
-        text_width=architecture.text_width,
-    )
-    model = PrefixTransformer(config)
-    model.init_weights(torch.Generator().manual_seed(0))
-    shape = (ROWS, TEXT + MOTION)
-    codes = torch.zeros(shape, dtype=torch.int64)
-    targets = codes.clone()
-    targets[:, : TEXT - 1] = -1
-    is_text = torch.arange(shape[1]).expand(shape) < TEXT
-    text = torch.zeros(ROWS * TEXT, dtype=torch.int64)
-    batch = Batch(codes, is_text, targets, text).to(torch.device(device))
-    model = model.to(device)
-    return _timed(lambda: model.losses(batch).mean()) / batch.num_targets
+def _curves(works: Sequence[_Work], slots: Sequence[Slot]) -> dict[str, _Curve]:
+    """Time points of each kind's curve."""
+    points: dict[str, dict[float, Step]] = {}
+    for work in works:
+        x, step = work.timed
+        points.setdefault(work.kind, {})[x] = step
+    chosen = {
+        kind: _spread(sorted(points[kind]), most)
+        for kind, most in POINTS.items()
+        if kind in points
+    }
+    # both ends of each kind first, in case there is no time for all
+    columns = [
+        [points[kind][x] for x in _ends_first(xs)] for kind, xs in chosen.items()
+    ]
+    order = [step for row in zip_longest(*columns) for step in row if step]
+    ends = sum(min(2, len(xs)) for xs in chosen.values())
+    found = timings(order, slots, least=ends) if order else {}
+    curves = {}
+    for kind, xs in chosen.items():
+        timed = [x for x in xs if points[kind][x] in found]
+        curves[kind] = _Curve(timed, [found[points[kind][x]] for x in timed])
+    return curves
 
 
-def _timed(loss: Callable[[], torch.Tensor]) -> float:
-    """Seconds of a forward and backward pass, the first one not counted."""
-    for _ in range(2):
-        start = time.perf_counter()
-        value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
-        value.item()  # waits for a GPU
-    return time.perf_counter() - start
+def _spread(xs: Sequence[float], most: int) -> list[float]:
+    places = np.linspace(0, len(xs) - 1, min(most, len(xs))).round()
+    return [xs[int(place)] for place in places]
+
+
+def _ends_first(xs: Sequence[float]) -> list[float]:
+    return list(dict.fromkeys([xs[-1], xs[0], xs[len(xs) // 2], *xs]))
+
+
+# --- What it stands for ---
+
+
+def _training(job: Job, extent: Extent, sample: _Sample, row: Timing) -> float:
+    """Seconds of a job that trains, of which a row takes so long."""
+    match job:
+        case TransformerJob():
+            codes = extent.codes(job.quantization) + 1
+            own = job.tokens - job.trunk_tokens
+            evaluations = job.section.evaluations * own / job.tokens
+            begin = 0.0 if job.text else extent.clips * sample.captions
+            steps = own / codes * row.step
+            evaluated = evaluations * extent.test_clips * row.forward
+            return begin + _with_checkpoints(steps + evaluated, parameters(job))
+        case TokenizerJob(section=section):
+            steps = section.steps * section.batch_size * row.step
+            rows = (extent.clips + extent.test_clips) * extent.frames_per_clip
+            coded = rows / section.window * row.forward
+            return _with_checkpoints(steps, parameters(job)) + coded
+        case EvaluatorJob(section=section):
+            steps = section.steps * section.batch_size * row.step
+            return _with_checkpoints(steps, parameters(job))
+        case _:
+            raise AssertionError(f"{job.kind} trains nothing")
+
+
+def _with_checkpoints(seconds: float, N: int) -> float:
+    """Add the checkpoints of N parameters: weights and moments, 12 bytes each."""
+    write = WRITE + 12 * N / WRITTEN_PER_SECOND
+    share = min(CHECKPOINT_SHARE, write / CHECKPOINT_SECONDS)
+    return seconds * (1 + share) + write
+
+
+def _untimed(job: Job, extent: Extent, sample: _Sample) -> float:
+    match job:
+        case CorpusJob(section=section) if section.kind not in QUANTIZERS:
+            made = sample.made if isinstance(section, KinematicCorpus) else 0.0
+            # raw first, then as z-scores
+            bytes_ = 2 * extent.frames * NUM_FEATURES * 4
+            return extent.clips * (made + sample.read) + bytes_ / WRITTEN_PER_SECOND
+        case ScoreJob() if not job.target.startswith("tokenizer-"):
+            return ONE_PASS * job.section.repetitions
+        case _:
+            return ONE_PASS
+
+
+class _Sample(NamedTuple):
+    """Seconds of a motion of the built-in corpus."""
+
+    made: float
+    """To make it."""
+    read: float
+    """To turn it into features."""
+    captions: float
+    """To learn the pieces of its captions, and to cut them."""
+
+
+def _sample() -> _Sample:
+    train_caption_encoder(["a"], vocab_size=300, max_length=64)  # imports its library
+    times = [time.perf_counter()]
+    motions = [kinematic.sequence(index, 0) for index in range(SAMPLE)]
+    times.append(time.perf_counter())
+    for motion in motions:
+        features(motion.joints)
+    times.append(time.perf_counter())
+    captions = [caption for motion in motions for caption in motion.captions]
+    train_caption_encoder(captions, vocab_size=300, max_length=64).encode(captions)
+    times.append(time.perf_counter())
+    return _Sample(*(float(seconds) / SAMPLE for seconds in np.diff(times)))

@@ -1,11 +1,13 @@
 """Checkpoints: model and optimiser in one safetensors file, vouched for by its digest.
 
-The last two are kept, so that a file that was damaged costs one interval.
+The last two are kept, so that a file that was damaged costs one interval. The state is
+whole whatever number of processes wrote it, and any number can go on from it.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from scaling.errors import ScalingError
@@ -23,6 +25,8 @@ from scaling.files import digest, read_json, write_aside, write_json
 CHECKPOINT = "checkpoint"
 """Folder of a run's states."""
 KEPT = 2
+FORMAT = 1
+"""Of the files; version 0.1 wrote the same, and did not say so."""
 MODEL = "model."
 """How the names of a model's tensors begin; an optimiser's are its parameters'."""
 
@@ -31,26 +35,52 @@ MODEL = "model."
 class Progress:
     """Where a run stands."""
 
-    step: int
+    step: int = 0
     """Optimiser steps done."""
-    seconds: float
+    seconds: float = 0.0
     """Time spent training so far, over all launches, in seconds."""
+    micro_batch: int | None = None
+    """Rows that were seen at once, where memory did not hold a whole batch."""
+    train_loss: float | None = None
+    """Loss of the last step's batch."""
 
 
 def save(
-    folder: Path, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer
+    folder: Path,
+    progress: Progress,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    write: bool = True,
 ) -> None:
-    """Write a state, then its digest: without the digest it does not count."""
+    """Write a state, then its digest: without the digest it does not count.
+
+    Every process of a run must take part, and one of them must `write`.
+    """
+    tensors = {}
+    for name, tensor in _named_tensors(model, optimizer):
+        gathered = whole(tensor)
+        if write:
+            tensors[name] = gathered.cpu().contiguous()
+    if not write:
+        return
     folder.mkdir(exist_ok=True)
     path = folder / f"{_name(progress.step)}.safetensors"
-    tensors = {**model.state_dict(prefix=MODEL), **_optimizer_tensors(optimizer)}
     write_aside(path, partial(_write, tensors))
-    write_json(path.with_suffix(".json"), {**asdict(progress), "sha256": digest(path)})
-    sound = sorted(folder.glob("step-*.json"))[-KEPT:]
-    kept = {path.stem for path in sound}
-    for old in folder.glob("step-*"):
+    head = {"format": FORMAT, **asdict(progress), "sha256": digest(path)}
+    write_json(path.with_suffix(".json"), head)
+    kept = {head.stem for head in _heads(folder)[-KEPT:]}
+    for old in _files(folder):
         if old.stem not in kept:
             old.unlink()
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Gather a tensor that is shared between processes, all of which must ask."""
+    if not hasattr(tensor, "full_tensor"):
+        return tensor
+    gathered: Tensor = tensor.full_tensor()
+    return gathered
 
 
 def _write(tensors: dict[str, Tensor], path: Path) -> None:
@@ -61,24 +91,20 @@ def _write(tensors: dict[str, Tensor], path: Path) -> None:
     path.chmod(0o644)  # safetensors makes it unreadable to others
 
 
-def load(
+def find(
     folder: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    before: float,
+    newest: float,
     say: Callable[[str], None],
     origin: Path | None = None,
-) -> Progress:
-    """Restore the newest sound state, or start at step 0 when there is none.
+) -> tuple[Progress, Path | None]:
+    """Find the newest sound state; there may be none, and a run starts at step 0.
 
     Parameters
     ----------
     folder : Path
-        The run's `checkpoint/`.
-    model, optimizer
-        Receive the state.
-    before : float
-        Only states of fewer steps than this will do.
+        The run's `checkpoint/`; newer states, which are of no use, are removed.
+    newest : float
+        Only states of so many steps or fewer will do.
     say : callable
         Told of each state that was damaged and passed over.
     origin : Path, optional
@@ -87,29 +113,62 @@ def load(
     Raises
     ------
     ScalingError
-        If the origin holds no sound state.
+        If the origin holds no sound state, or a state is of another format.
     """
-    progress = Progress(step=0, seconds=0.0)
-    for found, path in _sound(folder, before, say):
-        _restore(load_file(path), model, optimizer)
-        progress = found
-        break
-    else:
-        if origin is not None:
-            progress = _begin_at(origin, model, optimizer)
-    for path in folder.glob("step-*"):
-        if path.stem > _name(progress.step):  # of no use, and newer than what follows
-            path.unlink()
-    return progress
-
-
-def _begin_at(
-    origin: Path, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> Progress:
+    progress, path = next(_sound(folder, newest, say), (Progress(), None))
+    for file in _files(folder):
+        if file.stem > _name(progress.step):
+            file.unlink()
+    if path is not None or origin is None:
+        return progress, path
     for found, path in _sound(origin, math.inf, lambda sentence: None):
-        _restore(load_file(path), model, optimizer)
-        return Progress(step=found.step, seconds=0.0)
+        return Progress(step=found.step, micro_batch=found.micro_batch), path
     raise _no_state(origin)
+
+
+@torch.no_grad()
+def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put a state in its place, whole or this process's share of it.
+
+    Raises
+    ------
+    ScalingError
+        If it is another model's.
+    """
+    weights = model.state_dict()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    states: dict[int, dict[str, Tensor]] = {}
+    with safe_open(path, "pt") as file:
+        names = set(file.keys())
+        if {name for name in names if name.startswith(MODEL)} != {
+            f"{MODEL}{name}" for name in weights
+        }:
+            raise _of_another_model(path)
+        for name in sorted(names):
+            tensor = file.get_tensor(name)
+            kind, _, rest = name.partition(".")
+            if f"{kind}." == MODEL:
+                if tensor.shape != weights[rest].shape:
+                    raise _of_another_model(path)
+                weights[rest].copy_(_share(tensor, weights[rest]))
+            else:
+                index, _, key = rest.partition(".")
+                held = _share(tensor, parameters[int(index)])
+                states.setdefault(int(index), {})[key] = held
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": states, "param_groups": groups})
+
+
+def _share(tensor: Tensor, like: Tensor) -> Tensor:
+    """Take a process's share of a tensor, where `like` is shared and of its shape."""
+    if not hasattr(like, "full_tensor") or tensor.shape != like.shape:
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    whole: Any = like
+    mesh, placements = whole.device_mesh, whole.placements
+    tensor = tensor.to(mesh.device_type)
+    return distribute_tensor(tensor, mesh, placements, src_data_rank=None)
 
 
 def read_model(
@@ -127,7 +186,7 @@ def read_model(
     Raises
     ------
     ScalingError
-        If there is none.
+        If there is none, or one is of another format.
     """
     for _, path in _sound(folder, math.inf, say):
         with safe_open(path, "pt") as file:
@@ -143,50 +202,71 @@ def _no_state(folder: Path) -> ScalingError:
     )
 
 
+def _of_another_model(path: Path) -> ScalingError:
+    return ScalingError(
+        f"{path} is the state of another model; expected one of this run's: remove the "
+        "run's folder to train it again"
+    )
+
+
 def _sound(
-    folder: Path, before: float, say: Callable[[str], None]
+    folder: Path, newest: float, say: Callable[[str], None]
 ) -> Iterator[tuple[Progress, Path]]:
-    """Yield the states of fewer steps that are as they were written, newest first."""
-    for path in sorted(folder.glob("step-*.json"), reverse=True):
+    """Yield the states that are as they were written, newest first."""
+    for path in reversed(_heads(folder)):
         tensors = path.with_suffix(".safetensors")
         try:
             head = read_json(path)
-            progress = Progress(step=head["step"], seconds=head["seconds"])
-            if progress.step >= before:
+            _require_format(path, head.get("format", 1))
+            progress = Progress(
+                step=head["step"],
+                seconds=head["seconds"],
+                micro_batch=head.get("micro_batch"),
+                train_loss=head.get("train_loss"),
+            )
+            if progress.step > newest:
                 continue
             if digest(tensors) != head["sha256"]:
                 raise ValueError("its digest does not match")
+        except FormatError:
+            raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             say(f"checkpoint {path.stem} is damaged ({error}); using the one before it")
             continue
         yield progress, tensors
 
 
+class FormatError(ScalingError):
+    """A state that this version of the program cannot read."""
+
+
+def _require_format(path: Path, found: object) -> None:
+    if found != FORMAT:
+        raise FormatError(
+            f"{path} is a checkpoint of format {found}, and this version of the "
+            f"program reads format {FORMAT}: go on with the version that wrote it, or "
+            "remove the run's folder to train it again"
+        )
+
+
+def _files(folder: Path) -> list[Path]:
+    """States' files, oldest first; what else lies in the folder is not ours."""
+    ours = re.compile(r"step-\d{8,}\.(json|safetensors)")
+    return sorted(path for path in folder.glob("step-*") if ours.fullmatch(path.name))
+
+
+def _heads(folder: Path) -> list[Path]:
+    return [path for path in _files(folder) if path.suffix == ".json"]
+
+
 def _name(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    states = optimizer.state_dict()["state"]
-    return {
-        f"optimizer.{index}.{key}": value
-        for index, state in states.items()
-        for key, value in state.items()
-    }
-
-
-def _restore(
-    tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer
-) -> None:
-    states: dict[int, dict[str, Any]] = {}
-    weights: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        kind, _, rest = name.partition(".")
-        if kind == "model":
-            weights[rest] = tensor
-        else:
-            index, _, key = rest.partition(".")
-            states.setdefault(int(index), {})[key] = tensor
-    model.load_state_dict(weights)
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": states, "param_groups": groups})
+def _named_tensors(
+    model: nn.Module, optimizer: torch.optim.Optimizer
+) -> Iterator[tuple[str, Tensor]]:
+    yield from model.state_dict(prefix=MODEL).items()
+    for index, state in optimizer.state_dict()["state"].items():
+        for key, value in state.items():
+            yield f"optimizer.{index}.{key}", value

@@ -1,6 +1,7 @@
 """Corpora: captioned motion from generator or files, as normalised features on disk.
 
-A corpus folder holds `features.npy` (frames of all clips after one another, z-scored by
+`build`, `files` and `opened` serve corpora of text and of tokens too. A corpus folder
+of motion holds `features.npy` (frames of all clips after one another, z-scored by
 the training split, or as HumanML3D published), `statistics.npz` (the mean and
 deviation), `clips.json`, and `skipped.json`: what was left out and why.
 """
@@ -8,9 +9,10 @@ deviation), `clips.json`, and `skipped.json`: what was left out and why.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,28 +22,35 @@ from scaling.files import read_json, write_json
 from scaling.models.levels import DOWNSAMPLING
 from scaling.models.motion import NUM_FEATURES, Facing, features, mean_std
 from scaling.models.skeleton import FPS
-from scaling.runs import humanml3d, kinematic, mocap, pack
+from scaling.runs import (
+    humanml3d,
+    kinematic,
+    mocap,
+    pack,
+    text_corpus,
+    tokens_corpus,
+)
+from scaling.runs.captioned import Captioned, Item
 from scaling.runs.sections import (
     CorpusSection,
     HumanML3DCorpus,
     KinematicCorpus,
     PackedCorpus,
+    TextCorpus,
+    TokensCorpus,
 )
 from scaling.runs.sources import SPLITS, Reading, Report, Source
 
 Float32 = NDArray[np.float32]
 
+FEATURES = "features.npy"
+"""Features of all clips after one another, (frames, 263)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Clip:
+class Clip(Item):
     """One captioned motion of a corpus."""
 
-    name: str
-    """Unique in the corpus."""
-    split: str
-    """`train`, `val` or `test`."""
-    captions: tuple[str, ...]
-    """What it shows, in one or more wordings."""
     start: int
     """First frame in the corpus' features."""
     frames: int
@@ -49,11 +58,9 @@ class Clip:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Corpus:
-    """A corpus as it lies on disk."""
+class Corpus(Captioned[Clip]):
+    """A corpus of motion as it lies on disk."""
 
-    clips: tuple[Clip, ...]
-    """In the order of their frames."""
     features: Float32
     """Normalised features, (frames, 263), mapped from disk."""
     mean: Float32
@@ -61,13 +68,10 @@ class Corpus:
     std: Float32
     """Deviation of the training split, averaged within HumanML3D's groups, (263,)."""
 
-    def split(self, name: str) -> list[Clip]:
-        """Clips of one split."""
-        return [clip for clip in self.clips if clip.split == name]
-
-    def captions(self, split: str) -> list[str]:
-        """All captions of one split."""
-        return [text for clip in self.split(split) for text in clip.captions]
+    def amount(self, split: str) -> Mapping[str, float]:
+        """Seconds of a split, cut to whole tokens."""
+        latents = sum(clip.frames // DOWNSAMPLING for clip in self.split(split))
+        return {"second": latents * DOWNSAMPLING / FPS}
 
     def motion(self, clip: Clip) -> Float32:
         """Return the normalised features of a clip, (frames, 263)."""
@@ -81,13 +85,19 @@ class Corpus:
 def build(
     section: CorpusSection, folder: Path, progress: Callable[[int, int], None]
 ) -> dict[str, float]:
-    """Compute a corpus' features and write its folder.
+    """Write a corpus' folder, of motion with its features.
 
     Returns
     -------
     dict
-        Clips and hours, by split, and how many clips, files or rows were left out.
+        Of motion clips and hours, by split, and how many clips, files or rows were
+        left out.
     """
+    match section:
+        case TextCorpus():
+            return text_corpus.build(section, folder, progress)
+        case TokensCorpus():
+            return tokens_corpus.build(section, folder, progress)
     report = Report()
     # captured motion is to be compared with published features; generated motion is
     # not, and need not carry their slips
@@ -119,7 +129,13 @@ def build(
 
 
 def reading(section: CorpusSection, report: Report) -> Reading:
-    """Begin to read a corpus' motions; what is left out goes into the report."""
+    """Begin to read a corpus' motions; what is left out goes into the report.
+
+    Raises
+    ------
+    ScalingError
+        If the corpus is no motion, or not there.
+    """
     match section:
         case KinematicCorpus():
             return _kinematic(section)
@@ -127,6 +143,8 @@ def reading(section: CorpusSection, report: Report) -> Reading:
             return pack.sources(section, report)
         case HumanML3DCorpus():
             return humanml3d.sources(Path(section.path), report)
+        case TextCorpus() | TokensCorpus():
+            raise no_motion(f"{section.path} (kind {section.kind})")
         case _:
             return mocap.sources(section, report)
 
@@ -140,17 +158,42 @@ def _features(source: Source, facing: Facing) -> Float32:
         raise ScalingError(f"clip {source.name}: {error}") from None
 
 
+def opened(folder: Path) -> Captioned[Any]:
+    """Read the corpus that `build` wrote, of whatever kind."""
+    if (folder / FEATURES).exists():
+        return load(folder)
+    if (folder / text_corpus.TEXT).exists():
+        return text_corpus.load(folder)
+    return tokens_corpus.load(folder)
+
+
 def load(folder: Path) -> Corpus:
-    """Read what `build` wrote; the features stay on disk until they are touched."""
+    """Read a corpus of motion; its features stay on disk until they are touched.
+
+    Raises
+    ------
+    ScalingError
+        If the corpus is no motion.
+    """
+    if not (folder / FEATURES).exists() and (folder / "clips.json").exists():
+        raise no_motion(folder.name)
     statistics = np.load(folder / "statistics.npz")
     rows = read_json(folder / "clips.json")["clips"]
     return Corpus(
         clips=tuple(
             Clip(**{**row, "captions": tuple(row["captions"])}) for row in rows
         ),
-        features=np.load(folder / "features.npy", mmap_mode="r"),
+        features=np.load(folder / FEATURES, mmap_mode="r"),
         mean=statistics["mean"],
         std=statistics["std"],
+    )
+
+
+def no_motion(corpus: str) -> ScalingError:
+    """Say that a corpus is not what is asked for."""
+    return ScalingError(
+        f"{corpus} is a corpus of text or tokens; expected one of motion, which alone "
+        "can be drawn, described and scored by an evaluator: name another"
     )
 
 
@@ -171,8 +214,19 @@ def files(section: CorpusSection) -> list[Path]:
             return pack.files(section)
         case HumanML3DCorpus():
             return humanml3d.files(Path(section.path))
+        case TextCorpus():
+            return text_corpus.files(section)
+        case TokensCorpus():
+            return tokens_corpus.files(section)
         case _:
             return mocap.files(section)
+
+
+def home(section: CorpusSection) -> Path:
+    """Folder of a corpus' files; nowhere for one that is generated."""
+    if isinstance(section, TextCorpus):
+        return text_corpus.home(section)
+    return Path(getattr(section, "path", ""))
 
 
 def count_frames(section: CorpusSection) -> int:
@@ -184,6 +238,8 @@ def count_frames(section: CorpusSection) -> int:
             return pack.count_frames(section)
         case HumanML3DCorpus():
             return humanml3d.count_frames(Path(section.path))
+        case TextCorpus() | TokensCorpus():
+            raise no_motion(f"{section.path} (kind {section.kind})")
         case _:
             return mocap.count_frames(section)
 
@@ -206,7 +262,7 @@ def _normalise(
     std = np.where(std > 0, std, np.float32(1))  # of what never moves in a small corpus
     # written in order, not through a map: on a full disk a map ends the process
     head = {"descr": "<f4", "fortran_order": False, "shape": raw.shape}
-    with (folder / "features.npy").open("wb") as file:
+    with (folder / FEATURES).open("wb") as file:
         np.lib.format.write_array_header_1_0(file, head)
         for clip in clips:
             motion = raw[clip.start : clip.start + clip.frames]

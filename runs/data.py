@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,13 +14,29 @@ from numpy.typing import NDArray
 from scaling.errors import ScalingError
 from scaling.models.text import Text
 from scaling.models.transformer import Batch
-from scaling.runs.corpora import Clip
+from scaling.runs.captioned import Item
 
 POOL = 16
 """Batches whose rows are sorted by length together, so that little is padding."""
 
 EVALUATED_AT_ONCE = 128
 """Rows per batch of an evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of a step's batch that are seen at once.
+
+    The losses of their tokens, summed and divided by `targets`, are their part of the
+    batch's loss.
+    """
+
+    batch: Batch
+    """The rows."""
+    targets: int
+    """Scored tokens of the whole batch."""
+    last: bool
+    """Whether no other part of this process follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +94,35 @@ class Rows:
         arrays = (ids, is_text, targets, np.concatenate(texts))
         return Batch(*map(torch.from_numpy, arrays))
 
-    def batches(self) -> Iterator[Batch]:
-        """Lay out the whole split once, each row with its first caption."""
+    @property
+    def num_batches(self) -> int:
+        """Batches of an evaluation."""
+        return math.ceil(len(self.codes) / EVALUATED_AT_ONCE)
+
+    def evaluation_batch(self, number: int) -> Batch:
+        """Lay out rows of like length, each with its first caption."""
         order = np.argsort(self.lengths, kind="stable")
-        for first in range(0, len(order), EVALUATED_AT_ONCE):
-            rows = order[first : first + EVALUATED_AT_ONCE].tolist()
-            yield self.batch(rows, [0] * len(rows))
+        rows = order[number * EVALUATED_AT_ONCE :][:EVALUATED_AT_ONCE].tolist()
+        return self.batch(rows, [0] * len(rows))
+
+    def batches(self) -> Iterator[Batch]:
+        """Lay out the whole split once."""
+        return map(self.evaluation_batch, range(self.num_batches))
 
 
 def rows_of(
-    clips: Sequence[Clip],
+    clips: Sequence[Item],
     codes: Sequence[NDArray[np.int32]],
     encode: Callable[[Sequence[str]], Sequence[Text]],
     end: int,
 ) -> Rows:
     """Pair clips' tokens with their captions; clips without a token drop out."""
     kept = [(c, row) for c, row in zip(clips, codes, strict=True) if len(row)]
+    wordings = sorted({text for clip, _ in kept for text in clip.captions})
+    encoded = dict(zip(wordings, encode(wordings), strict=True))
     return Rows(
         [row for _, row in kept],
-        [list(encode(clip.captions)) for clip, _ in kept],
+        [[encoded[text] for text in clip.captions] for clip, _ in kept],
         end,
     )
 
@@ -121,9 +148,33 @@ class Sampler:
 
     def batch(self, step: int) -> Batch:
         """Lay out the batch of a step."""
+        (part,) = self.parts(step, self.batch_size)
+        return part.batch
+
+    def parts(
+        self, step: int, at_once: int, rank: int = 0, size: int = 1
+    ) -> Iterator[Part]:
+        """Lay out the batch of a step in parts.
+
+        Parameters
+        ----------
+        step : int
+            From 0.
+        at_once : int
+            Rows of a part, at most.
+        rank, size : int
+            Only what falls to this process of so many: every so manieth row, so that
+            all have rows of like length.
+        """
         rng = np.random.default_rng([self.seed, step, 1])
-        captions = rng.integers(0, 2**31, self.batch_size)
-        return self.rows.batch(self._rows_of(step).tolist(), captions.tolist())
+        captions = rng.integers(0, 2**31, self.batch_size)[rank::size].tolist()
+        rows = self._rows_of(step)
+        targets = int(self.rows.lengths[rows].sum())
+        rows = rows[rank::size].tolist()
+        for first in range(0, len(rows), at_once):
+            end = first + at_once
+            batch = self.rows.batch(rows[first:end], captions[first:end])
+            yield Part(batch, targets, last=end >= len(rows))
 
     def tokens_after(self, budget: int) -> NDArray[np.int64]:
         """Tokens trained on after each step, up to the step that reaches a budget."""

@@ -18,11 +18,13 @@ from scaling.runs import corpora
 from scaling.runs.board import Board
 from scaling.runs.calibrate import estimate
 from scaling.runs.evaluator import require_corpus
+from scaling.runs.extent import of_frames
 from scaling.runs.jobs import EvaluatorJob, Job, ScoreJob
 from scaling.runs.launch import code_version, jobs_done, work
 from scaling.runs.plan import evaluator_job, score_job
 from scaling.runs.score import open_evaluator
 from scaling.runs.sections import Evaluator, Scoring
+from scaling.runs.slots import Slot
 from scaling.runs.store import GRID, write_csv
 from scaling.runs.worker import Place
 
@@ -191,7 +193,7 @@ def prepare(
     return Task(out=out, corpus=corpus, jobs=(*first, *jobs), left_out=left_out)
 
 
-def evaluate(task: Task, device: str, slots: int, stream: TextIO) -> Evaluation:
+def evaluate(task: Task, slots: Sequence[Slot], stream: TextIO) -> Evaluation:
     """Do what is not done yet, and write the table.
 
     Raises
@@ -206,11 +208,12 @@ def evaluate(task: Task, device: str, slots: int, stream: TextIO) -> Evaluation:
         (task.out / folder / RESULT).touch()
     to_do = [job for job in task.jobs if job.folder not in done]
     frames = len(corpora.load(task.out / task.corpus).features)
-    seconds = estimate(to_do, frames, device, 1)
+    seconds = estimate(to_do, of_frames(frames), slots)
     if any(isinstance(job, EvaluatorJob) for job in to_do):
         stream.write("the store holds no evaluator of its corpus; one is trained\n")
-    place = Place(out=task.out, device=device, threads=1, code_version=code_version())
-    outcome = work(task.jobs, place, slots, Board(seconds, len(done), slots, stream))
+    place = Place(out=task.out, code_version=code_version())
+    board = Board(seconds, len(done), len(slots), stream)
+    outcome = work(task.jobs, place, slots, board)
     if outcome.failed:
         job, reason = next(iter(outcome.failed.items()))
         raise ScalingError(f"{job}: {reason}; what was scored is kept")

@@ -8,7 +8,7 @@ one it learns its convolutions with the rest, and word pieces where that has Glo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from scaling.record import METRICS, Row, ended
 from scaling.runs import checkpoint
 from scaling.runs.corpora import Clip, Corpus
 from scaling.runs.jobs import EvaluatorJob
-from scaling.runs.loop import Reporter, Training, evenly_spaced, train
+from scaling.runs.loop import Pause, Reporter, Training, evenly_spaced, train
 from scaling.runs.schedules import warmup_cosine
 from scaling.runs.scores import (
     POOL,
@@ -78,6 +78,8 @@ class LoadedEvaluator:
     """Captions to what the model takes."""
     note: str
     """What a reader of its scores should know, in a sentence."""
+    pause: Pause = lambda: None
+    """Called between two batches; it ends the scoring by not returning."""
 
     def embed_motions(self, motions: Sequence[NDArray[np.floating]]) -> Embeddings:
         """Embed motions of features (frames, 263), not normalised: (motions, E)."""
@@ -103,6 +105,7 @@ class LoadedEvaluator:
         found = np.empty((len(rows), self.model.config.embedding))
         order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
         for first in range(0, len(order), EMBEDDED_AT_ONCE):
+            self.pause()
             chosen = order[first : first + EMBEDDED_AT_ONCE]
             batch = pad([rows[row] for row in chosen], self.model.mean.device)
             found[chosen] = embed(*batch).cpu().numpy()
@@ -244,15 +247,16 @@ def run(
         steps=section.steps,
         clip=CLIP,
         evaluate_after=evenly_spaced(section.steps, EVALUATIONS),
-        evaluate=lambda step: {
-            "step": step,
-            **ground_truth(evaluator, corpus, seed=section.seed),
+        evaluate=lambda progress, pause: {
+            "step": progress.step,
+            **ground_truth(replace(evaluator, pause=pause), corpus, seed=section.seed),
         },
     )
-    if train(training, folder, reporter).status != "finished":
+    ending = train(training, folder, reporter)
+    if ending.status != "finished":
         raise ScalingError(
-            "its loss is not finite, and nothing can be scored with it; "
-            f"lower evaluator.learning_rate from {section.learning_rate:g}"
+            "its loss is not finite, and nothing can be scored with it; lower "
+            f"evaluator.learning_rate from {section.learning_rate:g} ({ending.reason})"
         )
     last = MetricsLog(folder / METRICS).rows[-1]
     metrics = {k: v for k, v in last.items() if k not in ("step", "seconds")}

@@ -118,10 +118,6 @@ class Export:
     """The evaluations of a store that are still to go to a sink."""
 
     def __init__(self, out: Path, kind: str) -> None:
-        if not (out / GRID).exists():
-            raise ScalingError(
-                f"{out} holds no {GRID}; name a folder that scaling run wrote"
-            )
         folder = out / kind
         self.out = out
         self.sink = SINKS[kind](folder)
@@ -134,8 +130,7 @@ class Export:
         new = 0
         for folder, config in run_folders(self.out, *KINDS):
             rows = self._new_rows(folder)
-            constant = {**config, **config.get("record", {})}
-            constant.pop("record", None)
+            constant = {**config.get("settings", {}), **config.get("record", {})}
             for row in rows:
                 self.sink.write(folder.name, constant, _numbers(row))
             if rows:
@@ -164,6 +159,22 @@ class Export:
             return ()
         self.sizes[folder.name] = size
         return read_metrics(path).rows[self.exported.get(folder.name, 0) :]
+
+
+def export_store(out: Path, kind: str) -> int:
+    """Export all of a store that was not yet; return how many evaluations that were.
+
+    Raises
+    ------
+    ScalingError
+        If the folder is no store, or the package that it needs is not installed.
+    """
+    if not (out / GRID).exists():
+        raise ScalingError(
+            f"{out} holds no {GRID}; expected a run store: name a folder that "
+            "scaling run wrote"
+        )
+    return Export(out, kind).close()
 
 
 @contextmanager

@@ -25,7 +25,9 @@ from scaling.runs.sections import (
     LearningRate,
     PackedCorpus,
     Section,
+    TextCorpus,
     Tokenizers,
+    TokensCorpus,
     Transformers,
 )
 
@@ -182,6 +184,8 @@ def _known_keys(location: tuple[Any, ...], raw: tuple[Any, ...]) -> Iterable[str
         "humanml3d": HumanML3DCorpus,
         "bvh": BvhCorpus,
         "joints": JointsCorpus,
+        "text": TextCorpus,
+        "tokens": TokensCorpus,
     }
     key = raw[1] if location == ("corpus",) else location
     return sections[key].model_fields if key in sections else ()

@@ -13,13 +13,14 @@ from scaling.runs.sections import (
     Evaluator,
     Scoring,
     Tokenizers,
+    TokensCorpus,
     Transformers,
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CorpusJob:
-    """Motion to normalised features."""
+    """Motion to normalised features, text to pieces, or the rows of given tokens."""
 
     folder: str
     """Name of its folder."""
@@ -71,7 +72,7 @@ class TextJob:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizerJob:
-    """A tokenizer trained on the corpus, and the corpus in its tokens."""
+    """A tokenizer learnt on the corpus, and the corpus in its tokens."""
 
     folder: str
     """Name of its folder."""
@@ -81,6 +82,8 @@ class TokenizerJob:
     """Its codebook."""
     section: Tokenizers
     """How to train it."""
+    given: TokensCorpus | None = None
+    """Where the tokens are, of a corpus that has them."""
     kind: Literal["tokenizer"] = "tokenizer"
 
     @property
@@ -193,14 +196,18 @@ def _architecture(shape: Size, codebook: int, section: Transformers) -> Architec
 
 
 def describe(job: Job) -> dict[str, Any]:
-    """All settings of a job, as its `config.json` shows them."""
-    settings = {
+    """Describe a job as its `config.json` does; `settings` are those of its section."""
+    about = {
         field.name: getattr(job, field.name)
         for field in fields(job)
         if field.name not in ("folder", "kind", "section", "size", "quantization")
     }
     if isinstance(job, TransformerJob):
-        settings["size"] = asdict(job.size)
+        about["size"] = asdict(job.size)
     if isinstance(job, TokenizerJob | TransformerJob):
-        settings["quantization"] = asdict(job.quantization)
-    return {"kind": job.kind, **settings, **job.section.model_dump(mode="json")}
+        about["quantization"] = asdict(job.quantization)
+    if isinstance(job, TokenizerJob):
+        given = about.pop("given")
+        about |= {"given": given.file(job.quantization.codes)} if given else {}
+    settings = job.section.model_dump(mode="json")
+    return {"kind": job.kind, **about, "settings": settings}

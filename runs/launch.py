@@ -1,40 +1,54 @@
-"""The launcher: jobs of a plan over the slots of one machine, one process per job.
+"""The launcher: jobs over the slots of one machine, one process per job.
 
 The launcher keeps no state: what is done is what the run store says. It can be killed
-at any moment, and so can its workers.
+at any moment, and so can its workers; any number of launchers, on any machines that
+share the file system, work on one store. Each job is leased while it is at work
+(`lease.py`). What another launcher is at is waited for, and taken over should its
+owner be gone.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from scaling import __version__
-from scaling.errors import ScalingError
-from scaling.files import ASIDE, read_json, write_json
-from scaling.record import ended, status
+from scaling.record import RESULT, ended, status
 from scaling.runs import worker
 from scaling.runs.board import Board
-from scaling.runs.jobs import Job, TransformerJob
+from scaling.runs.claim import claim
+from scaling.runs.forkserver import forkserver
+from scaling.runs.jobs import Job
+from scaling.runs.lease import Watch
 from scaling.runs.plan import Plan
-from scaling.runs.store import GRID, LOCK, derive_tables, locked
-from scaling.runs.worker import Message, Place
+from scaling.runs.queue import Queue
+from scaling.runs.slots import Slot
+from scaling.runs.store import ERROR, derive_tables
+from scaling.runs.worker import STOPPED, Message, Place
 
 ATTEMPTS = 3
 """Times that a job is started when its process ends without a word."""
 
-GRACE = 10.0
+BACK_OFF = 1.0
+"""Seconds before it is started again; twice as many each time."""
+
+SOONEST, LATEST, LATE = 0.1, 2.0, 0.05
+"""Looks at a job that is at work elsewhere: seconds between two at least and at most,
+and as a share of the time that it has been waited for."""
+
+GRACE = 9.0
 """Seconds that workers have to write their state when the launcher is stopped."""
+
+SAY_EVERY = 60.0
+"""Seconds between two words about what is waited for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,159 +63,39 @@ class Outcome:
     """Jobs that did not start, since one that they need failed."""
 
 
-@dataclass(kw_only=True, slots=True)
-class _Slot:
-    """A running worker."""
-
-    job: Job
-    process: BaseProcess
-    messages: Connection
-    ended: Message | None = None
-
-
-@dataclass(kw_only=True, slots=True)
-class _Launch:
-    """What a launch has seen so far."""
-
-    jobs: tuple[Job, ...]
-    place: Place
-    board: Board
-    done: set[str]
-    attempts: dict[str, int] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    running: list[_Slot] = field(default_factory=list)
-
-    def ready(self) -> list[Job]:
-        """Jobs that can start now, the most expensive first."""
-        busy = {slot.job.folder for slot in self.running}
-        pending = {job.folder for job in self.jobs} - self.done
-        jobs = [
-            job
-            for job in self.jobs
-            if job.folder not in busy | self.failed.keys() | self.done
-            and pending.isdisjoint(job.needs)
-        ]
-        return sorted(jobs, key=_compute, reverse=True)
-
-
-def _compute(job: Job) -> int:
-    return job.flops if isinstance(job, TransformerJob) else 0
-
-
-def launch(plan: Plan, place: Place, slots: int, board: Board) -> Outcome:
+def launch(plan: Plan, place: Place, slots: Sequence[Slot], board: Board) -> Outcome:
     """Run every job that is not done yet, and derive the tables.
 
     Raises
     ------
     ScalingError
-        If the folder belongs to another grid, or another launcher works on it.
+        If the folder belongs to another grid, or holds other things.
     KeyboardInterrupt
         After the workers have written their states.
     """
-    require_own(plan, place.out)
-    place.out.mkdir(parents=True, exist_ok=True)
-    with _sole_launcher(place.out):
-        _claim(plan, place.out)
-        return _work(plan.jobs, place, slots, board)
+    claim(plan, place.out, slots[0], place.ttl)
+    return work(plan.jobs, place, slots, board)
 
 
-def work(jobs: Sequence[Job], place: Place, slots: int, board: Board) -> Outcome:
-    """Do jobs that belong to no grid in a run store that is there, as `launch` does."""
-    with _sole_launcher(place.out):
-        return _work(jobs, place, slots, board)
-
-
-def _sole_launcher(out: Path) -> AbstractContextManager[None]:
-    message = f"{out}: another launcher works on it; wait for it, or stop it"
-    return locked(out / LOCK, message)
-
-
-def _work(jobs: Sequence[Job], place: Place, slots: int, board: Board) -> Outcome:
-    done = jobs_done(jobs, place.out)
-    state = _Launch(jobs=tuple(jobs), place=place, board=board, done=done)
-    context = _forkserver()
+def work(
+    jobs: Sequence[Job], place: Place, slots: Sequence[Slot], board: Board
+) -> Outcome:
+    """Do jobs in a run store that is there, of its grid or beside it."""
+    launch = _Launch(jobs, place, slots, board)
     try:
-        while state.running or state.ready():
-            for job in state.ready()[: slots - len(state.running)]:
-                state.running.append(_start(context, job, place))
-            _listen(state)
+        launch.run()
     except BaseException:
-        _stop(state.running)
+        launch.stop()
         raise
     finally:
         board.close()
     derive_tables(place.out)
-    return _outcome(state)
+    return launch.outcome()
 
 
 def jobs_done(jobs: Iterable[Job], out: Path) -> set[str]:
     """Find the jobs that need not be done again."""
     return {job.folder for job in jobs if ended(out / job.folder)}
-
-
-def require_own(plan: Plan, out: Path) -> None:
-    """Refuse a folder that is not, or cannot become, the store of a grid.
-
-    A grid may grow in its folder; one that would leave runs of the earlier grid behind
-    is another grid, and their records would mix.
-
-    Raises
-    ------
-    ScalingError
-        If the folder is another grid's, or holds other things.
-    """
-    path = out / GRID
-    if out.exists() and not out.is_dir():
-        raise ScalingError(f"{out} is a file; choose another folder with --out")
-    if path.exists():
-        earlier = read_json(path)
-        left_behind = sorted(set(earlier["jobs"]) - {job.folder for job in plan.jobs})
-        if left_behind:
-            raise ScalingError(
-                f"{out} holds another grid of study {earlier['study']}: "
-                f"{len(left_behind)} of its jobs are not in this one, {left_behind[0]} "
-                "for one; a grid may gain runs in its folder but not lose or change "
-                "them: choose another folder with --out"
-            )
-    elif out.is_dir() and any(map(_is_foreign, out.iterdir())):
-        raise ScalingError(
-            f"{out} is not empty and holds no grid; choose another folder with --out"
-        )
-
-
-def _is_foreign(path: Path) -> bool:
-    """Whether no launcher that was killed at its start can have left this."""
-    return path.name != LOCK and not path.name.startswith(ASIDE)
-
-
-def _claim(plan: Plan, out: Path) -> None:
-    require_own(plan, out)  # again, now that nobody else can write it
-    jobs = [job.folder for job in plan.jobs]
-    grid = plan.grid.model_dump(mode="json")
-    write_json(out / GRID, {"study": plan.grid.study, "jobs": jobs, "grid": grid})
-
-
-def find_device(name: str) -> str:
-    """Settle on a device: `auto` is a GPU where there is one.
-
-    Raises
-    ------
-    ScalingError
-        If the device is not there.
-    """
-    gpus = torch.cuda.device_count()
-    if name == "auto":
-        return "cuda" if gpus else "cpu"
-    try:
-        if torch.device(name).type not in ("cpu", "cuda"):
-            raise RuntimeError("no device to train on")
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError):
-        there = f"cpu and {gpus} cuda devices" if gpus else "cpu alone"
-        raise ScalingError(
-            f"--device {name!r} is not there; this machine has {there}"
-        ) from None
-    return name
 
 
 def code_version() -> str:
@@ -215,81 +109,200 @@ def code_version() -> str:
     return f"{__version__}+g{commit}" if commit else __version__
 
 
-def _forkserver() -> Any:
-    """Prepare workers' imports once: torch and the first optimiser take seconds."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["scaling.runs.worker", "torch._dynamo"])
-    return context
+@dataclass(kw_only=True, slots=True)
+class _Worker:
+    """A process that does a job."""
+
+    job: Job
+    slot: Slot
+    process: BaseProcess
+    said: Message | None = None
+    """Its last word."""
 
 
-def _start(context: Any, job: Job, place: Place) -> _Slot:
-    messages, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=worker.main, args=(job, place, theirs))
-    process.start()
-    theirs.close()
-    return _Slot(job=job, process=process, messages=messages)
+class _Launch:
+    """What a launch has seen so far; it ends when no job can start any more."""
 
+    def __init__(
+        self, jobs: Sequence[Job], place: Place, slots: Sequence[Slot], board: Board
+    ) -> None:
+        self.jobs = jobs
+        self.place = place
+        self.board = board
+        self.idle = list(reversed(slots))
+        self.running: dict[Connection, _Worker] = {}
+        self.watch = Watch(place.ttl)
+        self.elsewhere: dict[str, tuple[float, str]] = {}  # since when, by whom
+        self.said = time.monotonic()  # a word about them
+        self.done = jobs_done(jobs, place.out)
+        to_do = [job for job in jobs if job.folder not in self.done]
+        self.queue = Queue(to_do, board.seconds)
+        self.failed: dict[str, str] = {}
+        self.losses: dict[str, int] = {}
+        self.errors = {job.folder: self._error(job) for job in to_do}  # earlier ones
+        self.context = forkserver(max(slot.threads for slot in slots))
 
-def _listen(state: _Launch) -> None:
-    """Wait until workers say something or end, and take note of it."""
-    pipes = [slot.messages for slot in state.running]
-    heard = wait(pipes, timeout=1.0)
-    for slot in list(state.running):
-        if slot.messages not in heard:
-            continue
+    def run(self) -> None:
+        """Start jobs and listen to them until none is left."""
+        while self.queue or self.running:
+            while self.idle and (job := self.queue.pop()):
+                self._consider(job)
+            self._listen(min(1.0, self.queue.pause()) if self.idle else 1.0)
+            self._say_what_is_waited_for()
+            self.board.tick(len(self.running))
+
+    # --- Starting ---
+
+    def _consider(self, job: Job) -> None:
+        """Start a job, unless it is over or another launcher is at it."""
+        folder = self.place.out / job.folder
+        found, free = self.watch.look(folder)
+        since, holder = self.elsewhere.pop(
+            job.folder, (time.monotonic(), "another launcher")
+        )
+        if RESULT in found.names:
+            self._finished(job, f"{status(folder)} elsewhere")
+        elif not free:
+            self.elsewhere[job.folder] = since, found.holder
+            late = LATE * (time.monotonic() - since)
+            self.queue.rest(job, min(LATEST, max(SOONEST, late)))
+        elif self._error(job) not in (0, self.errors[job.folder]):
+            reason = (folder / ERROR).read_text().strip().rpartition("\n")[-1]
+            self._fail(job, f"{reason} (by {holder})")
+        else:
+            self._start(job, found.number)
+
+    def _error(self, job: Job) -> int:
+        """When a job failed, by the clock of whoever did it; 0: it did not."""
         try:
-            _hear(state, slot, slot.messages.recv())
-        except (EOFError, ConnectionError):
-            slot.process.join()
-            slot.messages.close()
-            state.running.remove(slot)
-            _ended(state, slot)
-    state.board.tick(len(state.running))
+            return (self.place.out / job.folder / ERROR).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
+    def _start(self, job: Job, over: int) -> None:
+        slot = self.idle.pop()
+        messages, theirs = self.context.Pipe(duplex=False)
+        arguments = (job, self.place, slot, over, theirs)
+        process = self.context.Process(target=worker.main, args=arguments)
+        self.running[messages] = _Worker(job=job, slot=slot, process=process)
+        with suppress(OSError, EOFError):  # the forkserver was killed just now: then
+            process.start()  # nothing will be heard from this worker
+        theirs.close()
 
-def _hear(state: _Launch, slot: _Slot, message: Message) -> None:
-    folder = slot.job.folder
-    if message.kind == "progress":
-        state.board.progress(folder, message.done, message.total)
-    elif message.kind == "said":
-        state.board.say(f"{folder}: {message.text}")
-    else:
-        slot.ended = message
+    # --- Listening ---
 
+    def _listen(self, seconds: float) -> None:
+        """Wait until workers say something or end, and take note of it."""
+        for messages in self._heard(seconds):
+            try:
+                self._hear(self.running[messages], messages.recv())
+            except (EOFError, OSError):
+                self._gone(self._dismiss(messages))
 
-def _ended(state: _Launch, slot: _Slot) -> None:
-    folder, code = slot.job.folder, slot.process.exitcode
-    if slot.ended is not None and slot.ended.kind == "finished":
-        state.done.add(folder)
-        state.board.finished(folder, slot.ended.text)
-        return
-    if slot.ended is not None:
-        reason = slot.ended.text
-    else:  # gone without a word: a signal, or the system ran out of memory
-        attempt = state.attempts[folder] = state.attempts.get(folder, 0) + 1
+    def _heard(self, seconds: float) -> list[Connection]:
+        found = wait(list(self.running), seconds)
+        return [each for each in found if isinstance(each, Connection)]
+
+    def _hear(self, worker: _Worker, message: Message) -> None:
+        folder = worker.job.folder
+        if message.kind == "progress":
+            self.board.progress(folder, message.done, message.total)
+        elif message.kind == "said":
+            self.board.say(f"{folder}: {message.text}")
+        else:
+            worker.said = message
+
+    def _dismiss(self, messages: Connection) -> _Worker:
+        worker = self.running.pop(messages)
+        messages.close()
+        self.idle.append(worker.slot)
+        return worker
+
+    def _gone(self, worker: _Worker) -> None:
+        match worker.said:
+            case Message(kind="finished", text=how):
+                self._finished(worker.job, how)
+            case Message(kind="failed", text=reason):
+                self._fail(worker.job, reason)
+            case Message(kind="held"):
+                self.queue.push(worker.job)
+            case Message(kind="stopped"):
+                self._again(worker.job, "stopped", BACK_OFF)
+            case _ if _exit_code(worker.process) == STOPPED:
+                self.board.say(f"{worker.job.folder}: another launcher took it over")
+                self.queue.rest(worker.job, BACK_OFF)
+            case _:
+                self._lost(worker)
+
+    def _finished(self, job: Job, how: str) -> None:
+        self.done.add(job.folder)
+        self.queue.ended(job.folder)
+        self.board.finished(job.folder, how)
+
+    def _fail(self, job: Job, reason: str) -> None:
+        self.failed[job.folder] = reason
+        self.board.say(f"{job.folder}: FAILED: {reason}")
+
+    def _lost(self, worker: _Worker) -> None:
+        """Start a job again whose process is gone: a signal, or memory ran out."""
+        job, code = worker.job, _exit_code(worker.process)
         reason = f"its process ended with exit code {code}"
-        if attempt < ATTEMPTS:
-            state.board.say(f"{folder}: {reason}; starting it again")
+        losses = self.losses[job.folder] = self.losses.get(job.folder, 0) + 1
+        if losses == ATTEMPTS:
+            self._fail(job, reason)
+        else:
+            self._again(job, reason, BACK_OFF * 2 ** (losses - 1))
+
+    def _again(self, job: Job, reason: str, pause: float) -> None:
+        self.board.say(f"{job.folder}: {reason}; starting it again")
+        self.queue.rest(job, pause)
+
+    def _say_what_is_waited_for(self) -> None:
+        now = time.monotonic()
+        if self.running or not self.elsewhere or now - self.said < SAY_EVERY:
             return
-    state.failed[folder] = reason
-    state.board.say(f"{folder}: FAILED: {reason}")
+        self.said = now
+        folder, (_, holder) = next(iter(self.elsewhere.items()))
+        jobs = "1 job" if len(self.elsewhere) == 1 else f"{len(self.elsewhere)} jobs"
+        self.board.say(f"waiting for {jobs} at work elsewhere, {folder} by {holder}")
+
+    # --- Ending ---
+
+    def stop(self) -> None:
+        """Let workers write their states and leave; asked again, do not wait."""
+        self._signal(signal.SIGTERM)
+        end = time.monotonic() + GRACE
+        try:
+            while self.running and time.monotonic() < end:
+                for messages in self._heard(end - time.monotonic()):
+                    self._let_go(messages)
+        finally:
+            self._signal(signal.SIGKILL)
+
+    def _let_go(self, messages: Connection) -> None:
+        """Wait for the end of its words: of a process, a dead forkserver knows none."""
+        try:
+            messages.recv()
+        except (EOFError, OSError):
+            self._dismiss(messages)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for running in self.running.values():
+            if running.process.pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(running.process.pid, number)
+
+    def outcome(self) -> Outcome:
+        """Sum up."""
+        out, done = self.place.out, sorted(self.done)
+        return Outcome(
+            diverged=tuple(name for name in done if status(out / name) == "diverged"),
+            failed=self.failed,
+            waiting=len(self.jobs) - len(done) - len(self.failed),
+        )
 
 
-def _stop(running: list[_Slot]) -> None:
-    """Let workers write their states and leave."""
-    for slot in running:
-        slot.process.terminate()
-    for slot in running:
-        slot.process.join(GRACE)
-        slot.process.kill()
-        slot.messages.close()
-
-
-def _outcome(state: _Launch) -> Outcome:
-    out, done = state.place.out, sorted(state.done)
-    return Outcome(
-        diverged=tuple(name for name in done if status(out / name) == "diverged"),
-        failed=state.failed,
-        waiting=len(state.jobs) - len(done) - len(state.failed),
-    )
+def _exit_code(process: BaseProcess) -> int | None:
+    if process.pid is not None:
+        process.join()
+    return process.exitcode

@@ -30,7 +30,10 @@ from scaling.runs.sections import (
     HumanML3DCorpus,
     JointsCorpus,
     KinematicCorpus,
+    MotionSection,
     PackedCorpus,
+    TextCorpus,
+    TokensCorpus,
 )
 from scaling.runs.sources import Report, Source
 
@@ -85,7 +88,7 @@ def opened(
         )
 
 
-def section_of(name: str, kind: Kind | None = None) -> CorpusSection:
+def section_of(name: str, kind: Kind | None = None) -> MotionSection:
     """Find the corpus that a name means.
 
     Parameters
@@ -115,7 +118,10 @@ def section_of(name: str, kind: Kind | None = None) -> CorpusSection:
     if name == "kinematic":
         return KinematicCorpus()
     if path.suffix.lower() in (".yaml", ".yml") and not kind:
-        return load_grid(path).corpus
+        section = load_grid(path).corpus
+        if isinstance(section, TextCorpus | TokensCorpus):
+            raise corpora.no_motion(name)
+        return section
     raise ScalingError(
         f"{name} is no corpus; expected a grid file (.yaml), a folder"
         + ("" if kind else " or the word kinematic")

@@ -38,7 +38,9 @@ from scaling.runs.sections import (
     KinematicCorpus,
     PackedCorpus,
     Scoring,
+    TextCorpus,
     Tokenizers,
+    TokensCorpus,
     Transformers,
 )
 
@@ -89,8 +91,12 @@ def expand(grid: Grid) -> Plan:
 
 
 def _tokenizer_sections(grid: Grid) -> list[Tokenizers]:
-    """One tokenizer serves all seeds, unless it is the tokenizers that are studied."""
-    if grid.transformers is not None:
+    """One tokenizer serves all seeds, unless it is the tokenizers that are studied.
+
+    Byte pairs and given tokens are the same from every seed.
+    """
+    drawn = not isinstance(grid.corpus, TextCorpus | TokensCorpus)
+    if grid.transformers is not None or not drawn:
         return [grid.tokenizers]
     return [grid.tokenizers.model_copy(update={"seed": seed}) for seed in grid.seeds]
 
@@ -195,15 +201,21 @@ def _tokenizer_job(
     settings = section.model_dump(
         mode="json", exclude=aside if learnt else aside | {"commitment", "ema"}
     )
-    codebook = asdict(quantization)
+    codebook: dict[str, Any] = asdict(quantization)
     if quantization.method == "fsq":
         codebook = {"levels": quantization.levels}
+    given = corpus.section if isinstance(corpus.section, TokensCorpus) else None
+    if given:
+        settings = {"codes": _file_hash(Path(given.file(quantization.codes)))}
+    elif quantization.method == "bpe":
+        settings = {}
     identity = {"corpus": corpus.folder, **codebook, **settings}
     return TokenizerJob(
         folder=f"tokenizer-{quantization.label}-{_hash(identity)}",
         corpus=corpus.folder,
         quantization=quantization,
         section=section,
+        given=given,
     )
 
 
@@ -287,7 +299,7 @@ def _transformer_job(
     )
 
 
-PLACES = {"path", "captions", "humanml3d_texts"}
+PLACES = {"path", "captions", "humanml3d_texts", "codebook_size"}
 """Settings of a corpus that say where its files lie."""
 
 
@@ -300,8 +312,9 @@ def _corpus_folder(section: CorpusSection) -> str:
         identity = {k: v for k, v in identity.items() if k not in PLACES}
         found = corpora.files(section)
         identity["path"] = [_file_hash(path) for path in found]
-        if not isinstance(section, PackedCorpus):  # whose files are always called so
-            home = Path(section.path)
+        # names say something, but where they are always the same or one's own choice
+        if not isinstance(section, PackedCorpus | TokensCorpus):
+            home = corpora.home(section)
             inside = (path for path in found if path.is_relative_to(home))
             identity["names"] = [path.relative_to(home).as_posix() for path in inside]
     return f"corpus-{section.kind}-{_hash(identity)}"

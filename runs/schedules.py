@@ -70,7 +70,7 @@ def parameter_groups(
     """Group a transformer's parameters by their `share` of the learning rate.
 
     With `mup` a matrix whose fan-in is the width gets 64 / width of it, and all others
-    the whole (Yang et al. 2022, arXiv 2203.03466, Table 8, Adam); the initial weights,
+    the whole (Yang et al. 2022, arXiv 2203.03466, Table 3, Adam); the initial weights,
     N(0, 1 / fan-in) and a head of 0, serve both parametrizations. Attention is scaled
     by 1 / sqrt(d / H), as it stands: widths should come with heads of one width.
     """

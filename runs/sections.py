@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
-from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     PositiveFloat,
@@ -24,216 +18,52 @@ from pydantic import (
 )
 
 from scaling.models.flops import PAPER_CONTEXT
-from scaling.models.levels import DOWNSAMPLING, check_levels, levels_of
-from scaling.models.quantization import Method, Quantization
+from scaling.models.quantization import Quantization
 from scaling.models.sizes import size
+from scaling.runs.corpus_sections import (
+    BvhCorpus,
+    CorpusSection,
+    Count,
+    HumanML3DCorpus,
+    JointsCorpus,
+    KinematicCorpus,
+    MotionSection,
+    PackedCorpus,
+    Section,
+    TextCorpus,
+    TokensCorpus,
+)
+from scaling.runs.tokenizer_section import (
+    QUANTIZERS,
+    Tokenizers,
+    of_other_data,
+    require_suited,
+)
 
-
-def _whole(value: Any) -> Any:
-    """Read 5e4 as the whole number it is; YAML makes a text or a float of it."""
-    if isinstance(value, str):
-        with suppress(ValueError):
-            value = float(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
-
-
-Count = Annotated[StrictInt, BeforeValidator(_whole)]
-
-
-def _expand(path: str) -> str:
-    for name in re.findall(r"\$\{?(\w+)", path):
-        if not os.environ.get(name):
-            raise ValueError(
-                f"{path!r} needs the environment variable {name}; set it to "
-                "the folder that holds the data"
-            )
-    return os.path.expanduser(os.path.expandvars(path))
-
-
-Path_ = Annotated[str, AfterValidator(_expand)]
+__all__ = [
+    "BvhCorpus",
+    "CorpusSection",
+    "Evaluator",
+    "Grid",
+    "HumanML3DCorpus",
+    "JointsCorpus",
+    "KinematicCorpus",
+    "LearningRate",
+    "MotionSection",
+    "PackedCorpus",
+    "Point",
+    "Scoring",
+    "Section",
+    "TextCorpus",
+    "Tokenizers",
+    "TokensCorpus",
+    "Transformers",
+]
 
 
 def _none(value: Any) -> Any:
     """Read `none`, which is a word in YAML, as nothing."""
     return None if isinstance(value, str) and value.lower() == "none" else value
-
-
-class Section(BaseModel):
-    """A mapping in the file: unknown keys are mistakes, values are what they say."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
-
-
-class KinematicCorpus(Section):
-    """The built-in corpus: procedural captioned motion of unbounded size."""
-
-    kind: Literal["kinematic"] = "kinematic"
-    sequences: Annotated[int, Field(ge=20)] = 2000
-    """Motions to generate; 80 % train, 5 % validation, 15 % test."""
-    seed: int = Field(default=0, ge=0)
-    """Another seed, another corpus."""
-
-
-class PackedCorpus(Section):
-    """Motion from a folder with joints.npz and sequences.jsonl."""
-
-    kind: Literal["packed"]
-    path: Path_
-    """Folder of the pack; environment variables are filled in."""
-    mirror: bool = False
-    """Add the mirror image of every training clip, left and right swapped in words."""
-
-    humanml3d_texts: Path_ | None = None
-    """Folder of HumanML3D's texts; its captions join the windows cut from the same
-    trial, by the pack's `h3d` field."""
-
-
-class HumanML3DCorpus(Section):
-    """HumanML3D as published: features, captions, split lists, mean and deviation."""
-
-    kind: Literal["humanml3d"]
-    path: Path_
-    """Folder with new_joint_vecs, texts, train.txt, val.txt and test.txt."""
-
-
-class _Captured(Section):
-    """Motion files in a folder."""
-
-    path: Path_
-    """Folder of the files, at any depth; environment variables are filled in."""
-    captions: Path_ | None = None
-    """Table (CSV or JSONL) with `name`, `caption` and, where known, `split`, `fps` and
-    `lead`, frames to drop; unset: the files' names are the captions."""
-    fps: PositiveFloat | None = None
-    """True frames per second of all files, where they say something else."""
-    lead_in: int = Field(default=0, ge=0)
-    """Frames dropped at the start of every file, a calibration pose say."""
-    mirror: bool = False
-    """Add the mirror image of every training clip, left and right swapped in words."""
-
-
-class BvhCorpus(_Captured):
-    """Motion capture in BVH of a known skeleton, retargeted to the 22 joints."""
-
-    kind: Literal["bvh"]
-
-
-class JointsCorpus(_Captured):
-    """Joint positions in npz files, as made from AMASS."""
-
-    kind: Literal["joints"]
-    up: Literal["z", "y"] = "z"
-    """Which axis points up; AMASS has z."""
-
-
-CorpusSection = Annotated[
-    KinematicCorpus | PackedCorpus | HumanML3DCorpus | BvhCorpus | JointsCorpus,
-    Field(discriminator="kind"),
-]
-
-
-class Tokenizers(Section):
-    """Motion tokenizers, one per codebook (ScaMo 3.2, supplementary Table 2)."""
-
-    quantizers: tuple[Method, ...] = ("fsq",)
-    """`fsq`; `vq`, the paper's baseline of a learnt codebook; `rfsq`, residual FSQ."""
-    codebooks: tuple[StrictInt, ...] = ()
-    """Nominal codebook sizes: powers of two with a level set in Table 6; for VQ the
-    number of codes, any."""
-    levels: tuple[tuple[int, ...], ...] = ()
-    """Level sets written out, beside or instead of `codebooks`; not for VQ."""
-    stages: PositiveInt = 2
-    """Codes per latent of residual FSQ, which a transformer reads one by one."""
-    width: PositiveInt = 512
-    """Channels of the convolutions."""
-    depth: PositiveInt = 3
-    """Residual blocks per resolution."""
-    steps: PositiveInt = 300_000
-    """Optimiser steps."""
-    batch_size: PositiveInt = 128
-    """Windows per step."""
-    window: PositiveInt = 64
-    """Frames per window, a multiple of 4; no training on shorter clips."""
-    learning_rate: PositiveFloat = 2e-4
-    """Peak learning rate of AdamW; falls by `decay` at `milestone` of the steps."""
-    milestone: float = Field(default=0.6, gt=0, le=1)
-    """Share of the steps after which the learning rate falls."""
-    decay: float = Field(default=0.05, gt=0, le=1)
-    """Factor by which it falls."""
-    warmup: float = Field(default=0.003, ge=0, lt=1)
-    """Share of the steps with a rising learning rate."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled weight decay."""
-    commitment: float = Field(default=0.02, ge=0)
-    """Weight of VQ's commitment loss, which pulls latents to their codes."""
-    ema: float = Field(default=0.99, ge=0, lt=1)
-    """Share of the past in VQ's moving averages of its codes."""
-    seed: int = Field(default=0, ge=0)
-    """All transformers of a codebook share one tokenizer, of this seed; a grid of
-    tokenizers alone has one for each of its `seeds`."""
-
-    @field_validator("codebooks")
-    @classmethod
-    def _have_levels(
-        cls, codebooks: tuple[int, ...], info: ValidationInfo
-    ) -> tuple[int, ...]:
-        if info.data.get("quantizers") != ("vq",):
-            for nominal in codebooks:
-                levels_of(nominal)
-        return codebooks
-
-    @field_validator("levels")
-    @classmethod
-    def _are_levels(
-        cls, levels: tuple[tuple[int, ...], ...]
-    ) -> tuple[tuple[int, ...], ...]:
-        for each in levels:
-            check_levels(each)
-        return levels
-
-    @field_validator("window")
-    @classmethod
-    def _whole_tokens(cls, window: int) -> int:
-        if window % DOWNSAMPLING:
-            raise ValueError(
-                f"{window} is not a multiple of {DOWNSAMPLING} frames; choose one"
-            )
-        return window
-
-    @model_validator(mode="after")
-    def _any(self) -> Tokenizers:
-        if self.levels and self.quantizers == ("vq",):
-            raise ValueError(
-                f"has levels {[list(each) for each in self.levels]} and VQ alone, "
-                "which has none; name its sizes in codebooks, or add fsq"
-            )
-        if not self.quantizations:
-            raise ValueError("names no codebook; give codebooks: [256, ...]")
-        return self
-
-    @property
-    def quantizations(self) -> tuple[Quantization, ...]:
-        """All codebooks of all quantizers, in order, each once."""
-        found = [
-            quantization
-            for method in self.quantizers
-            for quantization in self._of(method)
-        ]
-        return tuple(dict.fromkeys(found))
-
-    def _of(self, method: Method) -> list[Quantization]:
-        if method == "vq":
-            return [Quantization(method="vq", codes=codes) for codes in self.codebooks]
-        stages = self.stages if method == "rfsq" else 1
-        level_sets = [*map(levels_of, self.codebooks), *self.levels]
-        return [
-            Quantization(method=method, levels=levels, stages=stages)
-            for levels in level_sets
-        ]
 
 
 class Evaluator(Section):
@@ -461,9 +291,51 @@ class Grid(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _evaluator_of_tokenizers(cls, content: Any) -> Any:
-        """Give a study of tokenizers alone the evaluator that their FID needs."""
-        if not isinstance(content, dict) or "transformers" not in content:
+    def _by_corpus(cls, content: Any) -> Any:
+        """Fill in what the kind of the corpus says."""
+        corpus = content.get("corpus") if isinstance(content, dict) else None
+        if not isinstance(corpus, dict):
             return content
-        alone = _none(content["transformers"]) is None
+        if corpus.get("kind") in QUANTIZERS:
+            return content | of_other_data(corpus, content.get("tokenizers"))
+        alone = "transformers" in content and _none(content["transformers"]) is None
+        # the FID of tokenizers needs one
         return {"evaluator": {}, **content} if alone else content
+
+    @field_validator("tokenizers")
+    @classmethod
+    def _suit_corpus(cls, tokenizers: Tokenizers, info: ValidationInfo) -> Tokenizers:
+        if corpus := info.data.get("corpus"):
+            require_suited(tokenizers, corpus)
+        return tokenizers
+
+    @field_validator("transformers")
+    @classmethod
+    def _have_room(
+        cls, transformers: Transformers | None, info: ValidationInfo
+    ) -> Transformers | None:
+        """Refuse a context in which a piece of text does not fit byte by byte."""
+        corpus, tokenizers = info.data.get("corpus"), info.data.get("tokenizers")
+        if not transformers or not tokenizers or not isinstance(corpus, TextCorpus):
+            return transformers
+        longest = corpus.piece + 2  # an empty caption has one position, so has the end
+        if 256 in tokenizers.codebooks and transformers.context < longest:
+            raise ValueError(
+                f"context {transformers.context} is shorter than a row of codebook "
+                f"256, where a piece of {corpus.piece} bytes is as many tokens; set "
+                f"context to {longest}, or shorten corpus.piece"
+            )
+        return transformers
+
+    @field_validator("evaluator")
+    @classmethod
+    def _of_motion(
+        cls, evaluator: Evaluator | None, info: ValidationInfo
+    ) -> Evaluator | None:
+        corpus = info.data.get("corpus")
+        if evaluator and corpus and corpus.kind in QUANTIZERS:
+            raise ValueError(
+                f"an evaluator scores motion, and a corpus of kind {corpus.kind} has "
+                "none; remove it"
+            )
+        return evaluator

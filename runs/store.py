@@ -1,17 +1,14 @@
-"""The run store: logs that survive a kill, locks that do not, and derived tables."""
+"""The run store: logs that survive a kill, and derived tables."""
 
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from scaling.errors import ScalingError
 from scaling.files import read_json, write_text
 from scaling.record import (
     RESULT,
@@ -22,10 +19,10 @@ from scaling.record import (
     scan,
     scores,
 )
+from scaling.runs.lease import guard
 
-GRID, LOCK, ERROR = "grid.json", ".lock", "error.txt"
-"""Files of a store and its folders: what it is the store of, who works on it, and why a
-job failed."""
+GRID, ERROR = "grid.json", "error.txt"
+"""Files of a store and its folders: what it is the store of, and why a job failed."""
 
 RUNS, TOKENIZERS = "runs.csv", "tokenizers.csv"
 """Tables of a store."""
@@ -55,40 +52,12 @@ class MetricsLog:
 
     def append(self, row: Row) -> None:
         """Add one evaluation and flush it to the disk."""
+        guard()
         with self.path.open("a") as file:
             file.write(json.dumps(row, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
         self.rows.append(row)
-
-
-@contextmanager
-def locked(path: Path, message: str) -> Iterator[None]:
-    """Hold a lock that the system releases when its holder dies.
-
-    Raises
-    ------
-    ScalingError
-        With `message`, if another process holds it.
-    """
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ScalingError(message) from None
-        yield
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process holds a lock."""
-    if not path.exists():
-        return False
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def derive_tables(out: Path) -> None:

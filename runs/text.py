@@ -23,7 +23,7 @@ from scaling.runs.text_encoders import encoder
 if TYPE_CHECKING:
     from scaling.models.text import Text, TextEncoder
     from scaling.record import Row
-    from scaling.runs.corpora import Corpus
+    from scaling.runs.captioned import Captioned, Item
     from scaling.runs.jobs import TextJob
     from scaling.runs.loop import Reporter
     from scaling.runs.sections import Transformers
@@ -58,7 +58,11 @@ class States:
 
 
 def run(
-    job: TextJob, corpus: Corpus, folder: Path, reporter: Reporter, device: str = "cpu"
+    job: TextJob,
+    corpus: Captioned[Item],
+    folder: Path,
+    reporter: Reporter,
+    device: str = "cpu",
 ) -> Row:
     """Encode every caption of a corpus once; return the result."""
     section = job.section

@@ -1,7 +1,8 @@
-"""The tokenizer job: train a tokenizer, score it, and write the corpus in tokens.
+"""The tokenizer job: learn a tokenizer, score it, and write the corpus in tokens.
 
-Its folder gets `tokens.npz`: the code indices of all clips after one another, and each
-clip's number of tokens.
+Of motion it is trained; of text it is byte pairs, which are counted; tokens that are
+given are checked. Its folder gets `tokens.npz`: the code indices of all clips after one
+another, and each clip's number of tokens.
 """
 
 from __future__ import annotations
@@ -19,22 +20,36 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scaling.errors import ScalingError
-from scaling.files import read_json, write_aside
+from scaling.files import read_json, write_aside, write_text
+from scaling.models import bpe
 from scaling.models.levels import DOWNSAMPLING, whole_tokens
 from scaling.models.motion import mpjpe, recover
-from scaling.models.quantization import Quantization
+from scaling.models.quantization import MOTION, Quantization
 from scaling.models.tokenizer import MotionTokenizer, Reconstruction, TokenizerConfig
 from scaling.record import CONFIG, METRICS, Row
+from scaling.runs import tokens_corpus
+from scaling.runs.captioned import Captioned, Item
 from scaling.runs.checkpoint import read_model
 from scaling.runs.corpora import Clip, Corpus, Float32
 from scaling.runs.jobs import TokenizerJob
-from scaling.runs.loop import Reporter, Training, train
+from scaling.runs.loop import Pause, Reporter, Training, train
 from scaling.runs.schedules import warmup_milestone
 from scaling.runs.sections import Tokenizers
 from scaling.runs.store import MetricsLog
+from scaling.runs.text_corpus import Texts
+from scaling.runs.tokens_corpus import TokenRows
 
 COLLAPSED = 0.05
 """Share of the codes that a split could use, below which a codebook has collapsed."""
+
+TOKENS = "tokens.npz"
+"""The corpus in tokens."""
+
+BYTE_PAIRS = "bpe.json"
+"""Byte pairs of text."""
+
+ENCODED_AT_ONCE = 1024
+"""Pieces of text between two reports of progress."""
 
 AT_ONCE = 64
 """Clips of equal length that are encoded, or drawn, in one batch."""
@@ -75,9 +90,62 @@ class Windows:
 
 
 def run(
+    job: TokenizerJob,
+    corpus: Captioned[Item],
+    folder: Path,
+    device: str,
+    reporter: Reporter,
+) -> Row:
+    """Learn, score and tokenize; return the result."""
+    V = job.quantization.codebook_size
+    match corpus:
+        case Corpus():
+            return _train(job, corpus, folder, device, reporter)
+        case Texts():
+            codes = _byte_pairs(corpus, V, folder, reporter)
+        case TokenRows():
+            assert job.given is not None, "the plan says where they are"
+            codes = tokens_corpus.codes_of(job.given, corpus, V)
+    _write_tokens(folder / TOKENS, codes)
+    tested, trained = (_of_split(corpus, codes, split) for split in ("test", "train"))
+    lengths = {
+        f"{unit}s_per_token": n / len(tested)
+        for unit, n in corpus.amount("test").items()
+    }
+    metrics = {
+        **_usage(np.bincount(tested, minlength=V)),
+        "train_tokens": len(trained),
+        **lengths,
+    }
+    return {"status": "finished", "metrics": metrics}
+
+
+def _byte_pairs(
+    corpus: Texts, codebook_size: int, folder: Path, reporter: Reporter
+) -> list[NDArray[np.int32]]:
+    """Learn byte pairs on the training split, and encode all of a corpus."""
+    texts = (corpus.text(piece) for piece in corpus.split("train"))
+    pairs = bpe.learn(texts, codebook_size)
+    write_text(folder / BYTE_PAIRS, pairs.to_json())
+    codes: list[NDArray[np.int32]] = []
+    for first in range(0, len(corpus.clips), ENCODED_AT_ONCE):
+        chosen = corpus.clips[first : first + ENCODED_AT_ONCE]
+        codes += pairs.encode([corpus.text(piece) for piece in chosen])
+        reporter.progress(len(codes), len(corpus.clips))
+    return codes
+
+
+def _of_split(
+    corpus: Captioned[Item], codes: Sequence[NDArray[np.int32]], split: str
+) -> NDArray[np.int32]:
+    pairs = zip(corpus.clips, codes, strict=True)
+    return np.concatenate([row for clip, row in pairs if clip.split == split])
+
+
+def _train(
     job: TokenizerJob, corpus: Corpus, folder: Path, device: str, reporter: Reporter
 ) -> Row:
-    """Train, score and tokenize; return the result."""
+    """Train a tokenizer of motion."""
     section = job.section
     torch.manual_seed(section.seed)
     config = TokenizerConfig(
@@ -116,14 +184,18 @@ def run(
         steps=section.steps,
         clip=1.0,
         evaluate_after=frozenset([section.steps]),
-        evaluate=lambda step: {"step": step, **score(model, corpus)},
+        evaluate=lambda progress, pause: {
+            "step": progress.step,
+            **score(model, corpus, pause),
+        },
     )
-    if train(training, folder, reporter).status != "finished":
+    ending = train(training, folder, reporter)
+    if ending.status != "finished":
         raise ScalingError(
-            "its loss is not finite, and no run can use it; "
-            f"lower tokenizers.learning_rate from {section.learning_rate:g}"
+            "its loss is not finite, and no run can use it; lower "
+            f"tokenizers.learning_rate from {section.learning_rate:g} ({ending.reason})"
         )
-    _write_tokens(folder / "tokens.npz", encode(model, corpus, corpus.clips))
+    _write_tokens(folder / TOKENS, encode(model, corpus, corpus.clips))
     scores = MetricsLog(folder / METRICS).rows[-1]
     metrics = {k: v for k, v in scores.items() if k not in ("step", "seconds")}
     _say_if_collapsed(metrics, job, reporter)
@@ -145,11 +217,16 @@ def _say_if_collapsed(metrics: Row, job: TokenizerJob, reporter: Reporter) -> No
 def record(job: TokenizerJob, device: str) -> Row:
     """Columns that stay the same along the run."""
     quantization = job.quantization
-    stages = {"stages": quantization.stages} if quantization.stages > 1 else {}
-    return {
+    codebook = {
         "quantizer": quantization.method,
         "codebook_size": quantization.codebook_size,
         "nominal_codebook_size": quantization.nominal,
+    }
+    if quantization.method not in MOTION:
+        return codebook
+    stages = {"stages": quantization.stages} if quantization.stages > 1 else {}
+    return {
+        **codebook,
         "levels": " ".join(map(str, quantization.levels)),
         **stages,
         "width": job.section.width,
@@ -160,14 +237,26 @@ def record(job: TokenizerJob, device: str) -> Row:
 
 
 def load(folder: Path) -> MotionTokenizer:
-    """Read the tokenizer that a job trained, from the job's folder, to be used."""
+    """Read the tokenizer of motion that a job trained, from its folder, to be used.
+
+    Raises
+    ------
+    ScalingError
+        If its codes are not of motion.
+    """
     config = read_json(folder / CONFIG)
     # version 0.1 had FSQ alone, and wrote its levels into the record
     written = config.get("quantization") or {
         "levels": map(int, config["record"]["levels"].split())
     }
     quantization = Quantization(**{**written, "levels": tuple(written["levels"])})
-    known = {field: config[field] for field in ("width", "depth")}
+    if quantization.method not in MOTION:
+        raise ScalingError(
+            f"{folder.name} is no tokenizer of motion; expected one, which alone can "
+            "be drawn and scored: name a run of a motion corpus"
+        )
+    settings = config.get("settings", config)
+    known = {field: settings[field] for field in ("width", "depth")}
     model = MotionTokenizer(TokenizerConfig(quantization=quantization, **known))
     model.load_state_dict(read_model(folder / "checkpoint"))
     return model.eval()
@@ -206,7 +295,7 @@ def reconstruct(
 
 
 @torch.no_grad()
-def score(model: MotionTokenizer, corpus: Corpus) -> Row:
+def score(model: MotionTokenizer, corpus: Corpus, pause: Pause = lambda: None) -> Row:
     """Score reconstructions of the test split (ScaMo supplementary Table 3).
 
     Returns
@@ -222,6 +311,7 @@ def score(model: MotionTokenizer, corpus: Corpus) -> Row:
     counts = np.zeros(model.quantizer.codebook_size, np.int64)
     sums, frames = Counter[str](), 0
     for _, motion in _batches(model, corpus, corpus.split("test")):
+        pause()
         drawn, indices = (x.cpu() for x in model.eval()(motion)[:2])
         motion = motion.cpu()
         found = {
@@ -236,10 +326,17 @@ def score(model: MotionTokenizer, corpus: Corpus) -> Row:
         counts += np.bincount(indices.flatten().numpy(), minlength=len(counts))
     return {
         **{name: total / frames for name, total in sums.items()},
+        **_usage(counts),
+        "train_tokens": count_tokens(model.config.quantization, corpus, "train"),
+    }
+
+
+def _usage(counts: NDArray[np.int64]) -> Row:
+    """Say how a split uses the codes, from how often each occurs."""
+    return {
         "codebook_utilisation": float((counts > 0).mean()),
         "exponential_entropy": exponential_entropy(counts),
         "test_tokens": int(counts.sum()),
-        "train_tokens": count_tokens(model.config.quantization, corpus, "train"),
     }
 
 
@@ -319,5 +416,5 @@ def _write_tokens(path: Path, codes: Sequence[NDArray[np.int32]]) -> None:
 
 def read_tokens(folder: Path) -> list[NDArray[np.int32]]:
     """Read the code indices of every clip of the corpus, in its order."""
-    cache = np.load(folder / "tokens.npz")
+    cache = np.load(folder / TOKENS)
     return np.split(cache["codes"], np.cumsum(cache["lengths"])[:-1])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -15,32 +14,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scaling.errors import ScalingError
-from scaling.files import read_json, write_text
-from scaling.models.flops import non_vocab_params, training_flops
-from scaling.models.levels import DOWNSAMPLING
-from scaling.models.skeleton import FPS
+from scaling.files import write_text
+from scaling.models.flops import non_vocab_params
 from scaling.models.text import CaptionEncoder, Text, train_caption_encoder
 from scaling.models.transformer import (
     PrefixTransformer,
     TransformerConfig,
     vocabulary_split,
 )
-from scaling.record import RESULT, Row
+from scaling.record import Row
 from scaling.runs import text
-from scaling.runs.checkpoint import CHECKPOINT
-from scaling.runs.corpora import Corpus
-from scaling.runs.data import Rows, Sampler, require_context, rows_of
+from scaling.runs.captioned import Captioned, Item
+from scaling.runs.checkpoint import CHECKPOINT, Progress
+from scaling.runs.course import Course
+from scaling.runs.data import Part, Rows, require_context, rows_of
+from scaling.runs.endings import inherited_from
+from scaling.runs.group import ALONE, Group
 from scaling.runs.jobs import TransformerJob
-from scaling.runs.loop import Ending, Reporter, Training, evenly_spaced, train
-from scaling.runs.schedules import (
-    parameter_groups,
-    warmup_cosine,
-    warmup_stable_decay,
-)
+from scaling.runs.loop import Pause, Reporter, Training, train
+from scaling.runs.schedules import parameter_groups
 from scaling.runs.unigram import Unigram
 
 
-def caption_encoder(job: TransformerJob, corpus: Corpus) -> CaptionEncoder:
+def caption_encoder(job: TransformerJob, corpus: Captioned[Item]) -> CaptionEncoder:
     """Learn the caption vocabulary from the training split."""
     return train_caption_encoder(
         corpus.captions("train"),
@@ -50,7 +46,7 @@ def caption_encoder(job: TransformerJob, corpus: Corpus) -> CaptionEncoder:
 
 
 def caption_texts(
-    job: TransformerJob, corpus: Corpus, out: Path
+    job: TransformerJob, corpus: Captioned[Item], out: Path
 ) -> tuple[Callable[[Sequence[str]], Sequence[Text]], int | None]:
     """Find how a run's captions become text, and the size of its table of pieces.
 
@@ -59,8 +55,11 @@ def caption_texts(
     """
     if job.text is not None:
         return text.load(out / job.text), None
-    encoder = caption_encoder(job, corpus)
-    write_text(out / job.folder / text.VOCABULARY, encoder.to_json())
+    path = out / job.folder / text.VOCABULARY
+    if not path.exists():  # the processes of a run find it there, and only read
+        write_text(path, caption_encoder(job, corpus).to_json())
+    pieces = path.read_text(encoding="utf-8")
+    encoder = CaptionEncoder.from_json(pieces, job.section.text_length)
     return encoder.encode, encoder.vocab_size
 
 
@@ -110,116 +109,92 @@ def run(
     job: TransformerJob,
     model: PrefixTransformer,
     splits: dict[str, Rows],
+    amount: Mapping[str, float],
     folder: Path,
     device: str,
     reporter: Reporter,
+    group: Group = ALONE,
+    micro_batch: int | None = None,
 ) -> Row:
-    """Train one run to its end, evaluating along the way; return the result."""
+    """Train one run to its end, evaluating along the way; return the result.
+
+    Each process of a group trains on its share of every batch, and evaluates its share
+    of the test split; the record is that of one process, to rounding. It sees
+    `micro_batch` rows at once, if not all of its share.
+
+    Raises
+    ------
+    ScalingError
+        If the batches cannot be shared, or memory holds no row.
+    """
     section = job.section
-    inherited = _ending_of(folder.parent / job.trunk) if job.trunk else None
+    require_shares(section.batch_size, group.size)
+    inherited = inherited_from(folder.parent / job.trunk) if job.trunk else None
     if inherited is not None:
-        return asdict(inherited)
-    sampler = Sampler(splits["train"], section.batch_size, job.seed)
-    tokens_after = sampler.tokens_after(job.tokens)
-    steps = len(tokens_after)
-    start = sampler.steps_to(job.trunk_tokens)
-    if start == steps:
-        raise ScalingError(
-            f"transformers.tokens: {job.tokens} leave no batch to cool down after the "
-            f"{job.trunk_tokens} of the trunk; raise the budget, or cooldown"
-        )
+        return inherited.result(section.precision)
+    course = Course.of(job, splits["train"])
     unigram = Unigram.of(splits["train"])
-    epoch_tokens = int(splits["train"].lengths.sum())
-    model = model.to(device)
+    losses = group.place(model, device)
 
-    def loss(step: int) -> Tensor:
-        batch = sampler.batch(step).to(torch.device(device))
+    def loss(part: Part) -> Tensor:
+        batch = part.batch.to(torch.device(device))
         with _precision(section.precision, device):
-            return model.losses(batch).mean()
+            return losses(batch, part.last).sum() / part.targets
 
-    def evaluate(step: int) -> Row:
-        trained = int(tokens_after[step - 1])
+    def evaluate(progress: Progress, pause: Pause) -> Row:
+        test = splits["test"]
         with _precision(section.precision, device):
             scores = evaluate_split(
-                model, splits["test"], unigram, stages=job.quantization.stages
+                model, test, unigram, amount=amount, group=group, pause=pause
             )
         return {
-            "step": step,
-            "tokens": trained,
-            "unique_tokens": epoch_tokens,
-            "epochs": trained / epoch_tokens,
-            "flops": training_flops(job.forward_flops, trained),
-            "cooled": job.kind == "transformer" and step == steps,
+            **course.spent(progress.step),
+            "train_loss": progress.train_loss,
             **scores,
         }
 
-    evaluated = evenly_spaced(steps, section.evaluations)
     training = Training(
         model=model,
         optimizer=torch.optim.AdamW(
             parameter_groups(model, section.parametrization),
             weight_decay=section.weight_decay,
         ),
-        learning_rate=_learning_rate(job, sampler, start, steps),
+        learning_rate=course.learning_rate(),
         loss=loss,
-        steps=steps,
+        parts=partial(course.sampler.parts, rank=group.rank, size=group.size),
+        rows=section.batch_size // group.size,
+        micro_batch=micro_batch,
+        steps=course.steps,
         clip=section.clip,
-        evaluate_after=frozenset(step for step in evaluated if step > start),
+        evaluate_after=course.evaluations,
         evaluate=evaluate,
         origin=folder.parent / job.trunk / CHECKPOINT if job.trunk else None,
-        verdict=partial(overfitted, patience=section.patience),
+        verdict=course.verdict,
+        group=group,
     )
     ending = train(training, folder, reporter)
-    return {**asdict(ending), **unigram.unseen(splits["test"])}
+    return {**ending.result(section.precision), **unigram.unseen(splits["test"])}
 
 
-def _ending_of(trunk: Path) -> Ending | None:
-    """How a trunk ended early, which is how all that begins at its end does."""
-    result = read_json(trunk / RESULT)
-    if result["status"] == "finished":
-        return None
-    reason = f"its trunk did: {result.get('reason', '')}"
-    return Ending(status=result["status"], reason=reason)
+def require_shares(batch_size: int, processes: int) -> None:
+    """Refuse batches whose rows do not fall to the processes evenly.
 
-
-def _learning_rate(
-    job: TransformerJob, sampler: Sampler, start: int, steps: int
-) -> Callable[[int], float]:
-    section = job.section
-    peak = section.learning_rate_for(job.size.d_model)
-    if section.schedule == "cosine":
-        return partial(warmup_cosine, steps=steps, warmup=section.warmup, peak=peak)
-    return partial(
-        warmup_stable_decay,
-        rising=sampler.steps_to(job.warmup_tokens),
-        stable=steps if job.kind == "trunk" else start,
-        steps=steps,
-        peak=peak,
-    )
-
-
-def overfitted(rows: Sequence[Row], *, patience: int | None) -> Ending | None:
-    """Say whether the test loss has not come down for so many evaluations.
-
-    >>> rows = [{"loss": loss, "step": step} for step, loss in enumerate([3, 2, 2, 4])]
-    >>> overfitted(rows[:3], patience=2)
-    >>> overfitted(rows, patience=2).reason
-    'the test loss of step 1, 2.0000, was the lowest for 2 evaluations'
+    Raises
+    ------
+    ScalingError
+        Then.
     """
-    best = min(range(len(rows)), key=lambda row: rows[row]["loss"])
-    if patience is None or len(rows) - 1 - best < patience:
-        return None
-    step, loss = rows[best]["step"], rows[best]["loss"]
-    reason = (
-        f"the test loss of step {step}, {loss:.4f}, was the lowest for {patience} "
-        "evaluations"
-    )
-    return Ending(status="overfitted", reason=reason)
+    if batch_size % processes:
+        raise ScalingError(
+            f"transformers.batch_size: {batch_size} sequences cannot be shared evenly "
+            f"by {processes} processes; expected a multiple of {processes}: change it, "
+            "or --processes-per-run"
+        )
 
 
 def splits_of(
     job: TransformerJob,
-    corpus: Corpus,
+    corpus: Captioned[Item],
     codes: list[NDArray[np.int32]],
     encode: Callable[[Sequence[str]], Sequence[Text]],
 ) -> dict[str, Rows]:
@@ -240,25 +215,38 @@ def splits_of(
 
 @torch.no_grad()
 def evaluate_split(
-    model: PrefixTransformer, rows: Rows, unigram: Unigram, *, stages: int
+    model: PrefixTransformer,
+    rows: Rows,
+    unigram: Unigram,
+    *,
+    amount: Mapping[str, float],
+    group: Group = ALONE,
+    pause: Pause = lambda: None,
 ) -> Row:
     """Evaluate on a whole split, every token with the same weight.
 
-    So many `stages` of tokens stand for one latent, and so for `DOWNSAMPLING` frames.
+    The split's `amount` of data, by unit, gives losses that do not depend on how it is
+    cut into tokens: `bits_per_second` of motion, `bits_per_byte` of text. The processes
+    of a group take batches in turn.
     """
     device = next(model.parameters()).device
-    total, targets = 0.0, 0
-    for batch in rows.batches():
-        losses = model.losses(batch.to(device))
-        total += float(losses.double().sum())
-        targets += len(losses)
+    total = targets = 0.0
+    rounds, last = -(-rows.num_batches // group.size), rows.num_batches - 1
+    for number in range(group.rank, rounds * group.size, group.size):
+        pause()
+        # a model that is shared runs on all processes or on none
+        losses = model.losses(rows.evaluation_batch(min(number, last)).to(device))
+        if number <= last:
+            total += float(losses.double().sum())
+            targets += len(losses)
+    total, targets = group.sum(total, targets)
     loss, unigram_loss = total / targets, unigram.loss(rows)
-    seconds = sum(map(len, rows.codes)) / stages * DOWNSAMPLING / FPS
+    bits = loss / math.log(2) * targets
     return {
         "loss": loss,
         "unigram_loss": unigram_loss,
         "normalised_loss": loss - unigram_loss,
-        "bits_per_second": loss / math.log(2) * targets / seconds,
+        **{f"bits_per_{unit}": bits / units for unit, units in amount.items()},
     }
 
 

@@ -191,16 +191,18 @@ def load_run(folder: str | Path, device: str = "cpu") -> TrainedRun:
     Raises
     ------
     ScalingError
-        If that is no finished run, or what it needs is not beside it.
+        If that is no finished run, not one of motion, or what it needs is not beside
+        it.
     """
     folder = find_run(Path(folder))
     config = read_json(folder / CONFIG)
     for needed in ("tokenizer", "corpus", "text"):
         _require(folder, config.get(needed))
-    statistics = np.load(folder.parent / config["corpus"] / "statistics.npz")
-    known = Transformers.model_fields.keys() & config.keys()
-    section = Transformers(**{key: config[key] for key in known})
     tokenizer = tokenize.load(folder.parent / config["tokenizer"])
+    statistics = np.load(folder.parent / config["corpus"] / "statistics.npz")
+    settings = config.get("settings", config)  # version 0.1 had them beside the rest
+    known = Transformers.model_fields.keys() & settings.keys()
+    section = Transformers(**{key: settings[key] for key in known})
     return TrainedRun(
         folder=folder,
         config=config,

@@ -20,8 +20,9 @@ import torch
 
 from scaling.errors import ScalingError, plain
 from scaling.files import ASIDE, read_json, write_json, write_text
-from scaling.record import CONFIG, RESULT, Row
-from scaling.runs import corpora, tokenize, train
+from scaling.record import CONFIG, RESULT, Row, ended, status
+from scaling.runs import corpora, distributed, lease, tokenize, train
+from scaling.runs.captioned import Captioned, Item
 from scaling.runs.jobs import (
     CorpusJob,
     EvaluatorJob,
@@ -33,21 +34,25 @@ from scaling.runs.jobs import (
     describe,
 )
 from scaling.runs.loop import Reporter, StoppedError
-from scaling.runs.store import ERROR, LOCK, locked
+from scaling.runs.slots import Slot, hardware
+from scaling.runs.store import ERROR
 
 TELL_EVERY = 0.2
 """Seconds between two reports of progress."""
 
+LAST_WORDS = 5.0
+"""Seconds that a worker has to write its state when its launcher is gone."""
+
 STOPPED = 75
-"""Exit code of a worker that was asked to stop and can go on later (EX_TEMPFAIL)."""
+"""Exit code of a worker that was stopped and can go on later (EX_TEMPFAIL)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """What a worker tells its launcher."""
 
-    kind: Literal["progress", "said", "finished", "failed"]
-    """What happened."""
+    kind: Literal["progress", "said", "finished", "failed", "stopped", "held"]
+    """What happened; `held`: another process works on the job."""
     text: str = ""
     """Sentence, status or reason."""
     done: int = 0
@@ -58,78 +63,135 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where and with what a job runs."""
+    """What all jobs of a launch share."""
 
     out: Path
     """The run store."""
-    device: str
-    """`cpu`, `cuda`, `cuda:1`."""
-    threads: int
-    """Processor threads of this worker."""
     code_version: str
     """Version of this program."""
+    ttl: float = lease.TTL
+    """Seconds without a sign of life after which a job is taken over."""
 
 
-def main(job: Job, place: Place, launcher: Connection) -> None:
-    """Do a job; the exit code is 0, 1 after a failure, or `STOPPED`."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Task:
+    """One job on one slot."""
+
+    job: Job
+    place: Place
+    slot: Slot
+
+    @property
+    def folder(self) -> Path:
+        return self.place.out / self.job.folder
+
+    @property
+    def device(self) -> str:
+        return self.slot.device
+
+
+def main(job: Job, place: Place, slot: Slot, over: int, launcher: Connection) -> None:
+    """Do a job; the exit code is 0, 1 after a failure, or `STOPPED`.
+
+    Parameters
+    ----------
+    job, place, slot
+        What to do, where, and with what.
+    over : int
+        The job's lease whose owner the launcher found gone.
+    launcher : Connection
+        Told how it goes.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher decides
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))
     _die_with_launcher()
-    torch.set_num_threads(place.threads)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # it would take every processor
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    folder = place.out / job.folder
     try:
-        folder.mkdir(exist_ok=True)
-        with locked(folder / LOCK, "another process works on it"):
-            message = _attempt(job, place, folder, launcher)
+        message = _leased(_Task(job=job, place=place, slot=slot), over, launcher)
     except (OSError, ScalingError) as error:
         message = Message("failed", plain(error))
-    launcher.send(message)
-    sys.exit(message.kind == "failed")
+    except SystemExit:
+        message = Message("stopped")
+    _tell(launcher, message)
+    sys.exit({"failed": 1, "stopped": STOPPED}.get(message.kind, 0))
 
 
-def _attempt(job: Job, place: Place, folder: Path, launcher: Connection) -> Message:
+def _tell(launcher: Connection, message: Message) -> None:
+    try:
+        launcher.send(message)
+    except BrokenPipeError:  # it is gone, which is no failure of the job
+        os._exit(STOPPED)
+
+
+def _leased(task: _Task, over: int, launcher: Connection) -> Message:
+    """Do a job unless another process does it, or has done it."""
+    task.folder.mkdir(exist_ok=True)
+    held = lease.acquire(task.folder, task.place.ttl, over)
+    if held is None:
+        return Message("held")
+    with held:
+        if ended(task.folder):
+            return Message("finished", f"{status(task.folder)} elsewhere")
+        _prepare(task.slot)
+        return _attempt(task, launcher)
+
+
+def _prepare(slot: Slot) -> None:
+    """Keep to the slot's device and threads, and to what repeats bit by bit."""
+    torch.set_num_threads(slot.threads)
+    if slot.device.startswith("cuda:"):
+        torch.cuda.set_device(slot.device)  # or the first one would hold a context too
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # it would take every processor
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+
+
+def _attempt(task: _Task, launcher: Connection) -> Message:
     """Do a job; leave the reason in its folder when it fails."""
     try:
-        return Message("finished", _do(job, place, folder, launcher))
+        return Message("finished", _do(task, launcher))
     except StoppedError:
-        sys.exit(STOPPED)
+        return Message("stopped")
     except (OSError, ScalingError) as error:
         reason = report = plain(error)
     except Exception as error:  # the launcher's other jobs go on
         report = traceback.format_exc()
-        reason = f"{type(error).__name__}: {error}; see {job.folder}/{ERROR}"
+        reason = f"{type(error).__name__}: {error}; see {task.job.folder}/{ERROR}"
+    lease.guard()
     with suppress(OSError):  # the disk may be full
-        write_text(folder / ERROR, report)
+        write_text(task.folder / ERROR, report)
     return Message("failed", reason)
 
 
-def _do(job: Job, place: Place, folder: Path, launcher: Connection) -> str:
-    for leftover in folder.rglob(f"{ASIDE}*"):
+def _do(task: _Task, launcher: Connection) -> str:
+    for leftover in task.folder.rglob(f"{ASIDE}*"):
         leftover.unlink()
-    (folder / ERROR).unlink(missing_ok=True)
+    (task.folder / ERROR).unlink(missing_ok=True)
 
     told = 0.0
 
     def progress(done: int, total: int) -> None:
         nonlocal told
+        lease.guard()
         if time.monotonic() - told > TELL_EVERY:
             told = time.monotonic()
-            launcher.send(Message("progress", done=done, total=total))
+            _tell(launcher, Message("progress", done=done, total=total))
 
     def say(text: str) -> None:
-        launcher.send(Message("said", text))
+        _tell(launcher, Message("said", text))
 
     reporter = Reporter(progress=progress, say=say)
-    result = _dispatch(job, place, folder, reporter)
-    write_json(folder / RESULT, result)
+    result = _dispatch(task, reporter)
+    lease.guard()
+    write_json(task.folder / RESULT, result)
     return str(result["status"])
 
 
-def _dispatch(job: Job, place: Place, folder: Path, reporter: Reporter) -> Row:
+def _dispatch(task: _Task, reporter: Reporter) -> Row:
+    job, out, folder, device = task.job, task.place.out, task.folder, task.device
+
     def configure(record: Row) -> None:
-        record = {**record, "code_version": place.code_version}
+        if "device" in record:
+            record = {**record, "device": hardware(device)}
+        record = {**record, "code_version": task.place.code_version}
         _compare(folder / CONFIG, record, reporter)
         write_json(folder / CONFIG, {**describe(job), "record": record})
 
@@ -146,25 +208,26 @@ def _dispatch(job: Job, place: Place, folder: Path, reporter: Reporter) -> Row:
         case ScoreJob():
             from scaling.runs import score
 
-            configure(score.record(job, place.device))
-            return score.run(job, place.out, folder, place.device, reporter)
-    corpus = corpora.load(place.out / job.corpus)
-    match job:
-        case EvaluatorJob():
-            from scaling.runs import evaluator
+            configure(score.record(job, device))
+            return score.run(job, out, folder, device, reporter)
+    if isinstance(job, EvaluatorJob):
+        from scaling.runs import evaluator
 
-            configure(evaluator.record(job, place.device))
-            return evaluator.run(job, corpus, folder, place.device, reporter)
+        configure(evaluator.record(job, device))
+        motion = corpora.load(out / job.corpus)
+        return evaluator.run(job, motion, folder, device, reporter)
+    corpus = corpora.opened(out / job.corpus)
+    match job:
         case TextJob():
             from scaling.runs import text
 
             configure({})
-            return text.run(job, corpus, folder, reporter, place.device)
+            return text.run(job, corpus, folder, reporter, device)
         case TokenizerJob():
-            configure(tokenize.record(job, place.device))
-            return tokenize.run(job, corpus, folder, place.device, reporter)
+            configure(tokenize.record(job, device))
+            return tokenize.run(job, corpus, folder, device, reporter)
         case TransformerJob():
-            return _transformer(job, place, folder, corpus, configure, reporter)
+            return _transformer(job, task, corpus, configure, reporter)
 
 
 def _compare(path: Path, record: Row, reporter: Reporter) -> None:
@@ -179,28 +242,45 @@ def _compare(path: Path, record: Row, reporter: Reporter) -> None:
 
 def _transformer(
     job: TransformerJob,
-    place: Place,
-    folder: Path,
-    corpus: corpora.Corpus,
+    task: _Task,
+    corpus: Captioned[Item],
     configure: Callable[[Row], None],
     reporter: Reporter,
 ) -> Row:
-    codes = tokenize.read_tokens(place.out / job.tokenizer)
-    encode, text_vocab_size = train.caption_texts(job, corpus, place.out)
+    encode, text_vocab_size = train.caption_texts(job, corpus, task.place.out)
+    if task.slot.parallel.processes > 1:
+        with torch.device("meta"):  # its processes build the model
+            model = train.build_model(job, text_vocab_size)
+        configure(train.record(job, model, task.device))
+        return distributed.run(_order(job, task), reporter)
+    codes = tokenize.read_tokens(task.place.out / job.tokenizer)
     model = train.build_model(job, text_vocab_size)
-    configure(train.record(job, model, place.device))
+    configure(train.record(job, model, task.device))
     splits = train.splits_of(job, corpus, codes, encode)
-    return train.run(job, model, splits, folder, place.device, reporter)
+    amount = corpus.amount("test")
+    return train.run(job, model, splits, amount, task.folder, task.device, reporter)
+
+
+def _order(job: TransformerJob, task: _Task) -> distributed.Order:
+    return distributed.Order(
+        job=job,
+        out=task.place.out,
+        device=task.device,
+        threads=task.slot.threads,
+        parallel=task.slot.parallel,
+    )
 
 
 def _die_with_launcher() -> None:
-    """Leave at once when the launcher is gone, however it went."""
+    """Leave when the launcher is gone, however it went, with the state written."""
     launcher = multiprocessing.parent_process()
     if launcher is None:  # called without one, in a test
         return
 
     def watch() -> None:
         wait([launcher.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(LAST_WORDS)
         os._exit(STOPPED)
 
     threading.Thread(target=watch, daemon=True).start()

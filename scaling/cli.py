@@ -14,12 +14,16 @@ import click
 from scaling import __version__
 from scaling.cli_data import data
 from scaling.cli_evaluate import evaluate
+from scaling.cli_executor import cancel
 from scaling.cli_export import export
 from scaling.cli_generate import generate
+from scaling.cli_import import import_logs
 from scaling.cli_laws import fit, plot
 from scaling.cli_plan import plan
 from scaling.cli_predict import compare, predict
+from scaling.cli_rates import rates
 from scaling.cli_train import flops, run, status
+from scaling.cli_work import work
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,8 +43,9 @@ def main(context: click.Context) -> None:
 
 
 COMMANDS = (
-    *(data, run, status, export, generate, evaluate, flops),
-    *(fit, predict, plan, compare, plot),
+    *(data, run, work, status, cancel, export, import_logs),
+    *(generate, evaluate, flops),
+    *(rates, fit, predict, plan, compare, plot),
 )
 
 for command in COMMANDS:

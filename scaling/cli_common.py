@@ -18,6 +18,7 @@ from scaling.errors import ScalingError, plain
 if TYPE_CHECKING:
     from scaling.analysis.objective import Objective
     from scaling.analysis.table import Records
+    from scaling.runs.slots import Slot
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell gives it."""
@@ -56,16 +57,18 @@ def stoppable(said: Callable[[], str]) -> Iterator[None]:
 jobs_option = click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    help="Jobs at a time.  [default: one per processor; one on a GPU]",
+    help="Jobs at a time.  [default: one per processor; one on each GPU]",
 )
 device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
 )
 
 
-def slots_on(device: str, jobs: int | None) -> int:
-    """Give the jobs at a time: as asked for, or what the device has room for."""
-    return jobs or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
+def slots_on(device: str, jobs: int | None, threads: int = 1) -> tuple[Slot, ...]:
+    """Give the slots of this machine: as many as asked for, or as it has room for."""
+    from scaling.runs.slots import find_devices, slots_of
+
+    return slots_of(find_devices(device), jobs, threads)
 
 
 columns_option = click.option(
@@ -125,6 +128,8 @@ class LawOptions:
     """Residuals of log loss, or of loss."""
     rows: Literal["all", "best", "last", "frontier"] | None
     """Which evaluations of a run count."""
+    uncooled: bool
+    """Whether they are those at a constant learning rate."""
     fix: dict[str, float]
     """Parameters held."""
     tie: dict[str, str]
@@ -200,7 +205,8 @@ def law_options(command: Callable[..., Any]) -> Callable[..., Any]:
             delta=delta,
             quantile=quantile,
             space=loss_space,
-            rows=rows,
+            rows=None if rows == "uncooled" else rows,
+            uncooled=rows == "uncooled",
             fix=parse_numbers(fix, "--fix"),
             tie=_pairs(_parts(tie), "--tie", "NAME=OTHER"),
             bound=_bounds(bound),
@@ -254,9 +260,10 @@ _LAW_OPTIONS = (
     ),
     click.option(
         "--rows",
-        type=click.Choice(["all", "best", "last", "frontier"]),
-        help="Evaluations that count: all, each run's best or last, or the envelope.  "
-        "[default: all; for a law of compute alone the envelope where sizes differ]",
+        type=click.Choice(["all", "best", "last", "frontier", "uncooled"]),
+        help="Evaluations that count: all, each run's best or last, the envelope; or, "
+        "in place of cooled ones, those of trunks.  [default: all; for a law of "
+        "compute alone the envelope where sizes differ]",
     ),
     click.option(
         "--fix", multiple=True, metavar="NAME=VALUE", help="Hold a parameter."

@@ -101,10 +101,9 @@ def evaluate(
     """
     from scaling.runs.evaluation import evaluate as score
     from scaling.runs.evaluation import prepare
-    from scaling.runs.launch import find_device
     from scaling.runs.sections import Scoring
 
-    device = find_device(device)
+    slots = slots_on(device, jobs)
     section = Scoring(
         repetitions=repetitions,
         temperature=temperature,
@@ -115,7 +114,7 @@ def evaluate(
     )
     task = prepare(runs, evaluator, section, force=force)
     with stoppable(str):
-        done = score(task, device, slots_on(device, jobs), sys.stderr)
+        done = score(task, slots, sys.stderr)
     if as_json:
         click.echo(json.dumps(done.to_dict(), allow_nan=False))
         return

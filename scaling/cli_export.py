@@ -35,8 +35,8 @@ def export(out: Path, kind: str) -> None:
       scaling export quickstart --to tensorboard
       tensorboard --logdir quickstart/tensorboard
     """
-    from scaling.runs.export import Export
+    from scaling.runs.export import export_store
 
-    rows = Export(out, kind).close()
+    rows = export_store(out, kind)
     click.echo(f"{rows} evaluations exported", err=True)
     click.echo(out / kind)

@@ -119,7 +119,7 @@ def generate(
     """
     from scaling.models.generation import Sampling
     from scaling.runs import generate as folder
-    from scaling.runs.launch import find_device
+    from scaling.runs.slots import find_device
     from scaling.runs.trained import load_run
 
     if greedy and (temperature, top_k, top_p) != (None, None, None):

@@ -107,7 +107,7 @@ def fit(
 
     if out:
         require_own(out, sources, '"schema"')
-    records = read(sources, parse_columns(columns))
+    records = read(sources, parse_columns(columns), uncooled=how.uncooled)
     judged: dict[str, Any] = {
         "method": method,
         "level": level,

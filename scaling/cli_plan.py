@@ -57,13 +57,12 @@ if TYPE_CHECKING:
 @click.option(
     "--grid",
     type=click.Path(path_type=Path),
-    help="Write a grid that scaling run takes; of several runs one each, as "
-    "next-1.yaml, next-2.yaml.",
+    help="Write a grid of these runs, which scaling run takes.",
 )
 @click.option(
     "--codebook",
     type=click.IntRange(min=2),
-    help="Codes of the runs in these grids, where the law does not know them.",
+    help="Codes of the runs in that grid, where the law does not know them.",
 )
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Of the simulation."
@@ -97,7 +96,7 @@ def plan(
     """
     from scaling.analysis.laws_file import load_laws
     from scaling.analysis.layout import wrap
-    from scaling.analysis.nextruns import plan_runs, write_grids
+    from scaling.analysis.nextruns import plan_runs, write_grid
 
     found = load_laws(laws)
     if found.fit is None:
@@ -115,23 +114,22 @@ def plan(
         given=parse_numbers(at, "--at"),
         seed=seed,
     )
-    built = write_grids(planned, found, grid, codebook) if grid else {}
+    built = write_grid(planned, found, grid, codebook) if grid else []
     if as_json:
-        grids = {str(path): each.to_dict() for path, each in built.items()}
-        click.echo(json.dumps(planned.to_dict() | {"grids": grids}, allow_nan=False))
+        fields = planned.to_dict() | {"built": [each.to_dict() for each in built]}
+        click.echo(json.dumps(fields, allow_nan=False))
         return
     click.echo(planned)
-    if built:
+    if grid:
         click.echo("\n" + "\n".join(wrap(_cost(planned, built))))
-    for path in built:
-        click.echo(path)
+        click.echo(grid)
 
 
-def _cost(planned: RunPlan, built: dict[Path, Configuration]) -> str:
+def _cost(planned: RunPlan, built: list[Configuration]) -> str:
     """Say what the runs cost as they can be built."""
-    flops = sum(each.flops for each in built.values())
+    flops = sum(each.flops for each in built)
     return (
         f"As built: {flops:.6g} FLOPs, {100 * flops / planned.compute:.4g} % of the "
-        "plan. Each grid is a study of its own and trains its own tokenizer, which is "
-        "not counted; fit their stores together with the earlier rows."
+        "plan. The grid is a study of its own and trains its own tokenizers, which are "
+        "not counted; fit its store together with the earlier rows."
     )

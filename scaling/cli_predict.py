@@ -181,7 +181,7 @@ def compare(
             "--tie and --bound have no effect on a comparison; expected --fix: or "
             "declare the law in a .py file"
         )
-    a, b = read(first, named), read(second, named)
+    a, b = (read(each, named, uncooled=how.uncooled) for each in (first, second))
     found = compare_arms(
         a,
         b,

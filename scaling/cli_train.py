@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,9 +13,9 @@ from scaling.cli_common import (
     device_option,
     jobs_option,
     plain_errors,
-    slots_on,
     stoppable,
 )
+from scaling.cli_executor import ClusterOptions, executor_options
 from scaling.errors import ScalingError
 from scaling.models.flops import (
     CONVENTIONS,
@@ -30,6 +30,18 @@ if TYPE_CHECKING:
 # --- run ---
 
 
+class _Threads(click.IntRange):
+    """A number of threads, or `auto`, which is None."""
+
+    name = "threads"
+
+    def convert(self, value: Any, *context: Any) -> Any:
+        return None if value == "auto" else super().convert(value, *context)
+
+
+THREADS = _Threads(min=1)
+
+
 @click.command()
 @click.argument("grid", type=click.Path(path_type=Path))
 @click.option(
@@ -40,12 +52,44 @@ if TYPE_CHECKING:
 @jobs_option
 @click.option(
     "--threads",
+    type=THREADS,
+    default="1",
+    show_default=True,
+    metavar="[INTEGER|auto]",
+    help="Processor threads per job; another number may round differently. auto: as "
+    "many as end the grid soonest; those of the first launch stay.",
+)
+@device_option
+@executor_options
+@click.option(
+    "--processes-per-run",
+    "processes",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Processor threads per job; another number may round differently.",
+    help="Processes of each transformer run, one per GPU.",
 )
-@device_option
+@click.option(
+    "--parallel",
+    type=click.Choice(["ddp", "fsdp"]),
+    default="ddp",
+    show_default=True,
+    help="ddp: each process holds the model; fsdp: a share of it.",
+)
+@click.option(
+    "--export",
+    multiple=True,
+    type=click.Choice(["tensorboard", "wandb"]),
+    help="Also write for TensorBoard or Weights & Biases, as runs train; may be "
+    "repeated.",
+)
+@click.option(
+    "--price",
+    type=click.FloatRange(min=0),
+    metavar="DOLLARS",
+    help="Price of an hour of a GPU, or of this machine where jobs run on its "
+    "processors: the plan says what each run costs.",
+)
 @click.option(
     "--seed", type=click.IntRange(min=0), help="One seed in place of the grid's."
 )
@@ -61,16 +105,25 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Check the grid and print the plan; train nothing, write nothing.",
 )
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the plan as one JSON object."
+)
 @plain_errors
 def run(
     grid: Path,
     out: Path | None,
     jobs: int | None,
-    threads: int,
+    threads: int | None,
     device: str,
+    cluster: ClusterOptions,
+    processes: int,
+    parallel: Any,
+    export: tuple[str, ...],
+    price: float | None,
     seed: int | None,
     overrides: tuple[str, ...],
     dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Train a grid of tokenizers and transformers.
 
@@ -82,46 +135,67 @@ def run(
       scaling run examples/quickstart.yaml --dry-run
       scaling run examples/quickstart.yaml --set seeds=[0,1] --out two-seeds
     """
-    from scaling.runs.board import Board, plan_table
-    from scaling.runs.calibrate import estimate, frames_of
+    from scaling.runs import forkserver
     from scaling.runs.grid import load_grid
-    from scaling.runs.launch import (
-        code_version,
-        find_device,
-        jobs_done,
-        launch,
-        require_own,
-    )
+
+    if as_json and not dry_run:
+        raise click.UsageError("--json prints the plan alone; add --dry-run")
+    settings = [*overrides, *([f"seeds=[{seed}]"] if seed is not None else [])]
+    study = load_grid(grid, settings)
+    forkserver.begin(threads or 1)
+
+    from scaling.runs.board import Board
+    from scaling.runs.claim import kept_threads, require_own
+    from scaling.runs.export import exporting
+    from scaling.runs.forecast import forecast
+    from scaling.runs.group import Parallel
+    from scaling.runs.launch import code_version, jobs_done, launch
+    from scaling.runs.packing import Wish
     from scaling.runs.plan import expand
+    from scaling.runs.plan_table import plan_table
+    from scaling.runs.slots import find_devices
     from scaling.runs.store import RUNS, TOKENIZERS
+    from scaling.runs.train import require_shares
     from scaling.runs.worker import Place
 
-    settings = [*overrides, *([f"seeds=[{seed}]"] if seed is not None else [])]
-    plan = expand(load_grid(grid, settings))
-    out = out or Path(plan.grid.study)
-    device = find_device(device)
-    slots = slots_on(device, jobs)
+    plan = expand(study)
+    out = out or Path(study.study)
+    wish = Wish(
+        devices=("cpu",) if cluster.elsewhere else find_devices(device),
+        jobs=jobs,
+        threads=threads or kept_threads(out),
+        parallel=Parallel(processes=processes, kind=parallel),
+    )
     require_own(plan, out)
+    if study.transformers is not None:
+        require_shares(study.transformers.batch_size, processes)
     done = jobs_done(plan.jobs, out)
-    to_do = [job for job in plan.jobs if job.folder not in done]
-    seconds = estimate(to_do, frames_of(plan.grid.corpus), device, threads)
-    click.echo(plan_table(plan, seconds, slots), err=not dry_run)
+    expected = forecast(plan, done, wish, price)
+    if as_json:
+        click.echo(json.dumps(expected.to_dict()))
+    else:
+        click.echo(plan_table(expected), err=not dry_run)
     if dry_run:
         return
-    version = code_version()
-    place = Place(out=out, device=device, threads=threads, code_version=version)
-    board = Board(seconds, len(done), slots, sys.stderr)
+    slots = expected.packing.slots
+    place = Place(out=out, code_version=code_version())
+    board = Board(expected.packing.seconds, len(done), len(slots), sys.stderr)
 
     def so_far() -> str:
         return f"{len(jobs_done(plan.jobs, out))} of {len(plan.jobs)} jobs done; "
 
-    with stoppable(so_far):
-        outcome = launch(plan, place, slots, board)
-    _close(outcome, out / (RUNS if plan.transformers else TOKENIZERS))
+    if cluster.elsewhere:
+        with exporting(out, export):
+            outcome = cluster.launch(plan, out, slots[0], jobs, device, board)
+    else:
+        with stoppable(so_far), exporting(out, export):
+            outcome = launch(plan, place, slots, board)
+    close(outcome)
+    click.echo(out / (RUNS if plan.transformers else TOKENIZERS))
 
 
-def _close(outcome: Outcome, table: Path) -> None:
-    """Say what did not go well, and where the table lies."""
+def close(outcome: Outcome) -> None:
+    """Say what did not go well in a launch."""
     for name in outcome.diverged:
         click.echo(f"{name} diverged; its evaluations before that are kept", err=True)
     if outcome.failed:
@@ -131,7 +205,6 @@ def _close(outcome: Outcome, table: Path) -> None:
             f"{jobs} failed, so that {outcome.waiting} more could not start; "
             f"{first}: {reason}; nothing finished is lost: run the same command again"
         )
-    click.echo(table)
 
 
 # --- status ---
@@ -148,17 +221,13 @@ def status(out: Path, as_json: bool) -> None:
     Example:
       scaling status quickstart
     """
-    from scaling.runs.status import read_status
+    from scaling.runs.status import read_status, table
 
     states = read_status(out)
     if as_json:
         click.echo(json.dumps([state.to_dict() for state in states]))
-        return
-    width = max(len(state.job) for state in states)
-    for state in states:
-        click.echo(f"{state.job:<{width}}  {state.describe()}")
-    ended = sum(state.ended for state in states)
-    click.echo(f"{ended} of {len(states)} jobs done")
+    else:
+        click.echo(table(states))
 
 
 # --- flops ---

@@ -24,10 +24,10 @@ def write_aside(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then put it in its place whole.
 
     Its folder is made. Should writing fail, the earlier file stays and nothing is left
-    behind.
+    behind. Of several who write at once the last one's file stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{ASIDE}{path.name}")
+    aside = path.with_name(f"{ASIDE}{os.urandom(4).hex()}-{path.name}")
     try:
         write(aside)
         with aside.open("rb") as file:

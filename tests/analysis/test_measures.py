@@ -52,7 +52,7 @@ def test_a_score_that_neither_falls_nor_rises_is_refused(column):
 
 @pytest.mark.parametrize("column", ["FID", "nonsense", "loss"])
 def test_a_slip_in_a_score_s_name_does_not_fit_the_loss(column):
-    with pytest.raises(ScalingError, match=f"L={column}: .* one of the scores fid, "):
+    with pytest.raises(ScalingError, match=f"L={column}: .* expected one of fid, "):
         read(["scamo"], {"L": column})
 
 

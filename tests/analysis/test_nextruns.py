@@ -23,7 +23,7 @@ from scaling.analysis.nextruns import (
     best_runs,
     plan_runs,
     quantity,
-    write_grids,
+    write_grid,
 )
 from scaling.analysis.nextruns_design import (
     Question,
@@ -36,7 +36,7 @@ from scaling.analysis.nextruns_region import region
 from scaling.analysis.objective import Objective
 from scaling.errors import ScalingError
 from scaling.runs.grid import load_grid
-from scaling.runs.plan import TransformerJob, expand
+from scaling.runs.plan import expand
 
 BUDGET, TARGET = 1e18, 1e20
 SQUARES = Objective(name="lsq")
@@ -377,24 +377,40 @@ def test_rows_without_scatter_are_refused() -> None:
 # --- Grids ----------------------------------------------------------------------------
 
 
-def test_each_run_gets_a_grid_that_trains_it(varied: Fit, tmp_path: Path) -> None:
+def test_one_grid_trains_the_runs(varied: Fit, tmp_path: Path) -> None:
     card.card(varied).save(tmp_path / "laws.json")
     laws = load_laws(tmp_path / "laws.json")
     plan = plan_runs(varied, BUDGET, TARGET, runs=3, simulations=200)
+    path = tmp_path / "next.yaml"
     with pytest.raises(ScalingError, match="which codebook the runs have; expected"):
-        write_grids(plan, laws, tmp_path / "next.yaml")
-    built = write_grids(plan, laws, tmp_path / "next.yaml", codebook=240)
-    assert [path.name for path in built] == [f"next-{k}.yaml" for k in (1, 2, 3)]
-    runs = plan.runs.to_dict("records")
-    for run, (path, configuration) in zip(runs, built.items(), strict=True):
-        jobs = expand(load_grid(path)).jobs
-        (job,) = [job for job in jobs if isinstance(job, TransformerJob)]
+        write_grid(plan, laws, path)
+    built = write_grid(plan, laws, path, codebook=240)
+    planned = expand(load_grid(path))
+    assert planned.grid.study == "next"
+    jobs = {(job.size, job.tokens): job for job in planned.transformers}
+    assert len(jobs) == 3
+    for run, configuration in zip(plan.runs.to_dict("records"), built, strict=True):
+        job = jobs[configuration.size, configuration.tokens]
         assert job.flops == configuration.flops
         assert 0.99 * run["C"] < job.flops <= run["C"] * (1 + 1e-9)
         assert configuration.of_wanted["N"] == pytest.approx(1, abs=0.1)
         assert configuration.of_wanted["D"] == pytest.approx(1, abs=0.25)
         assert configuration.loss == pytest.approx(run["loss"], rel=0.05)
-    one = plan_runs(varied, BUDGET, TARGET, runs=1, simulations=200)
-    path = tmp_path / "one.yaml"
-    assert list(write_grids(one, laws, path, codebook=240)) == [path]
-    assert load_grid(path).study == "one"
+
+
+def test_runs_that_are_the_same_when_built_are_one(varied: Fit, tmp_path: Path) -> None:
+    card.card(varied).save(tmp_path / "laws.json")
+    plan = plan_runs(varied, BUDGET, TARGET, runs=1, simulations=200)
+    twice = replace(plan, runs=pd.concat([plan.runs, plan.runs]))
+    laws = load_laws(tmp_path / "laws.json")
+    assert len(write_grid(twice, laws, tmp_path / "one.yaml", codebook=240)) == 1
+
+
+def test_a_file_that_no_plan_wrote_is_left_alone(varied: Fit, tmp_path: Path) -> None:
+    card.card(varied).save(tmp_path / "laws.json")
+    plan = plan_runs(varied, BUDGET, TARGET, runs=1, simulations=200)
+    path = tmp_path / "mine.yaml"
+    path.write_text("study: mine\n")
+    with pytest.raises(ScalingError):
+        write_grid(plan, load_laws(tmp_path / "laws.json"), path, codebook=240)
+    assert path.read_text() == "study: mine\n"

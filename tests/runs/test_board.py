@@ -6,14 +6,9 @@ import io
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scaling.runs import board as board_module
 from scaling.runs.board import Board
-from scaling.runs.calibrate import makespan
-from scaling.runs.plan import Plan, expand
-from scaling.runs.sections import Grid, Tokenizers, Transformers
 
 
 class Terminal(io.StringIO):
@@ -54,33 +49,3 @@ def test_time_left_follows_the_speed_of_this_launch() -> None:
     board.start = time.monotonic() - 10.0
     board.progress("a", 60, 100)  # 11 estimated seconds done in 10
     assert board.remaining() == pytest.approx(40 / 1.1, rel=0.05)
-
-
-def plan() -> Plan:
-    tokenizers = Tokenizers(codebooks=(64, 256))
-    transformers = Transformers(sizes=("1x1x16", "1x2x32"), tokens=(10, 20))
-    grid = Grid.model_validate(
-        {
-            "study": "x",
-            "corpus": {"kind": "kinematic"},
-            "tokenizers": tokenizers,
-            "transformers": transformers,
-        }
-    )
-    return expand(grid)
-
-
-@given(st.integers(1, 9))
-def test_the_makespan_lies_between_its_bounds(slots: int) -> None:
-    jobs = plan().jobs
-    seconds = {job.folder: 1.0 + number for number, job in enumerate(jobs)}
-    total = makespan(jobs, seconds, slots)
-    assert total >= sum(seconds.values()) / slots - 1e-9
-    assert total <= sum(seconds.values()) + 1e-9
-    assert makespan(jobs, seconds, 1) == pytest.approx(sum(seconds.values()))
-
-
-def test_what_is_done_takes_no_time() -> None:
-    jobs = plan().jobs
-    assert makespan(jobs, {jobs[-1].folder: 7.0}, 4) == 7.0
-    assert makespan(jobs, {}, 4) == 0.0

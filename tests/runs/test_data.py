@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -169,3 +171,25 @@ class TestUnigram:
         assert q.tolist() == pytest.approx([2 / 6, 1 / 6, 1 / 6, 1 / 6, 1 / 6])
         assert np.isfinite(unigram.loss(test))
         assert unigram.unseen(test) == {"unseen_codes": 3, "unseen_test_tokens": 3}
+
+
+@given(
+    at_once=st.integers(1, 13), share=st.sampled_from([1, 2, 3, 4]), step=st.integers(0)
+)
+def test_the_parts_of_all_processes_are_the_batch(
+    at_once: int, share: int, step: int
+) -> None:
+    rows = made([1 + n % 9 for n in range(50)])
+    sampler = Sampler(rows, 12, seed=3)
+    step %= 1000
+    whole = sampler.batch(step)
+    found: list[list[int]] = []
+    for rank in range(share):
+        parts = list(sampler.parts(step, at_once, rank, share))
+        assert [part.last for part in parts] == [False] * (len(parts) - 1) + [True]
+        assert len(parts) == math.ceil(12 // share / at_once)
+        assert {part.targets for part in parts} == {whole.num_targets}
+        for part in parts:
+            assert len(part.batch.targets) <= at_once
+            found += [row[row >= 0].tolist() for row in part.batch.targets]
+    assert sorted(found) == sorted(row[row >= 0].tolist() for row in whole.targets)

@@ -12,7 +12,7 @@ import pytest
 
 from scaling.errors import ScalingError
 from scaling.record import METRICS, Row, read_metrics, run_folders
-from scaling.runs.export import KINDS, Export, exporting
+from scaling.runs.export import KINDS, Export, export_store, exporting
 
 if TYPE_CHECKING:
     from tests.conftest import CommandLine
@@ -48,14 +48,14 @@ def test_tensorboard_shows_every_evaluation(store: Path) -> None:
 
 def test_wandb_holds_every_evaluation(store: Path) -> None:
     pytest.importorskip("wandb")
-    from scaling.runs.logs_wandb import read_history
+    from scaling.runs.logs_wandb import read
 
     expected = logged(store)
     Export(store, "wandb").close()
     for run, rows in expected.items():
         (file,) = (store / "wandb" / "wandb").glob(f"offline-run-*-{run}/*.wandb")
-        history = read_history(file)
-        assert [row["step"] for row in history] == [row["step"] for row in rows]
+        (log,) = read([file], run, [])
+        assert [row["step"] for row in log.rows] == [row["step"] for row in rows]
 
 
 def test_an_evaluation_goes_out_once(store: Path) -> None:
@@ -97,4 +97,4 @@ def test_a_missing_package_is_named(store: Path) -> None:
 
 def test_only_a_store_is_exported(tmp_path: Path) -> None:
     with pytest.raises(ScalingError, match=r"holds no grid\.json"):
-        Export(tmp_path, "tensorboard")
+        export_store(tmp_path, "tensorboard")

@@ -8,7 +8,7 @@ import pytest
 
 from scaling.errors import ScalingError
 from scaling.runs.grid import load_grid
-from scaling.runs.sections import Grid, KinematicCorpus
+from scaling.runs.sections import Grid, KinematicCorpus, TokensCorpus
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -202,3 +202,88 @@ def test_learning_rate_falls_with_width(tmp_path: Path) -> None:
     assert section.learning_rate_for(512) == 5e-4
     fixed = load(tmp_path, GOOD, "transformers.learning_rate=0.01").transformers
     assert fixed.learning_rate_for(512) == 0.01
+
+
+TEXT = """\
+study: text
+corpus:
+  kind: text
+tokenizers:
+  codebooks: [256, 512]
+transformers:
+  sizes: [44M]
+  tokens: [1000]
+"""
+
+TOKENS = """\
+study: tokens
+corpus:
+  kind: tokens
+  path: codes.npz
+  codebook_size: 512
+transformers:
+  sizes: [44M]
+  tokens: [1000]
+"""
+
+
+def test_text_has_byte_pairs_and_no_evaluator(tmp_path: Path) -> None:
+    grid = load(tmp_path, TEXT, "transformers=none")
+    assert [each.label for each in grid.tokenizers.quantizations] == [
+        "bpe256",
+        "bpe512",
+    ]
+    assert grid.evaluator is None
+
+
+def test_given_tokens_need_no_tokenizers(tmp_path: Path) -> None:
+    grid = load(tmp_path, TOKENS)
+    assert [each.label for each in grid.tokenizers.quantizations] == ["given512"]
+    files = ("corpus.path=v{codebook}.npz", "corpus.codebook_size=null")
+    grid = load(tmp_path, TOKENS, *files, "tokenizers={codebooks: [8, 300]}")
+    assert isinstance(grid.corpus, TokensCorpus)
+    assert [grid.corpus.file(), grid.corpus.file(300)] == ["v8.npz", "v300.npz"]
+
+
+@pytest.mark.parametrize("text", [TEXT, TOKENS, GOOD])
+def test_a_grid_that_was_written_is_read_again(tmp_path: Path, text: str) -> None:
+    grid = load(tmp_path, text)
+    assert Grid.model_validate(grid.model_dump(mode="json")) == grid
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "says"),
+    [
+        (TEXT, "tokenizers.quantizers=[fsq]", ":4: tokenizers: quantizers fsq is not"),
+        (GOOD, "tokenizers.quantizers=[bpe]", ":2: tokenizers: quantizers bpe is not"),
+        (
+            TEXT,
+            "tokenizers.steps=5",
+            ":4: tokenizers: steps would train a tokenizer of",
+        ),
+        (
+            TEXT,
+            "tokenizers.codebooks=[128]",
+            ":5: tokenizers.codebooks: codes 128 of a",
+        ),
+        (
+            TEXT,
+            "corpus.piece=400",
+            ":6: transformers: context 201 is shorter than a ro",
+        ),
+        (TEXT, "corpus.sufixes=[.c]", "'corpus.sufixes'; did you mean 'suffixes'?"),
+        (TEXT, "evaluator={}", "an evaluator scores motion, and a corpus of kind text"),
+        (TOKENS, "tokenizers={codebooks: [8]}", "without corpus.codebook_size 512; gi"),
+        (
+            TOKENS,
+            "tokenizers={codebooks: [8, 512]}",
+            "would all be read from codes.npz; write {codebook} where",
+        ),
+        (TOKENS, "corpus.codebook_size=null", "tokenizers is missing; add it"),
+    ],
+)
+def test_what_suits_another_kind_of_data_is_refused(
+    tmp_path: Path, text: str, change: str, says: str
+) -> None:
+    (found,) = mistakes(tmp_path, text, change)
+    assert says in found

@@ -160,7 +160,9 @@ def test_a_description_names_every_setting(tmp_path: Path) -> None:
     assert description["kind"] == "transformer"
     assert description["size"]["d_model"] == 16
     assert description["seed"] == 0
-    assert description["batch_size"] == 128
+    assert description["tokens"] == 1000
+    assert description["settings"]["tokens"] == [1000, 2000]
+    assert description["settings"]["batch_size"] == 128
 
 
 def test_a_missing_table_of_captions_is_named(tmp_path: Path) -> None:
@@ -277,3 +279,33 @@ def test_ten_thousand_runs_have_ten_thousand_names(tmp_path: Path) -> None:
     change = f"transformers={{sizes: {sizes}, tokens: {list(range(1000, 11000, 100))}}}"
     plan = expand(grid(tmp_path, change, "seeds=[0]"))
     assert len({job.folder for job in plan.transformers}) == 10_000
+
+
+def text_grid(tmp_path: Path, *changes: str) -> Grid:
+    for number in range(3):
+        (tmp_path / "src").mkdir(exist_ok=True)
+        (tmp_path / "src" / f"{number}.py").write_text(f"x = {number}")
+    path = tmp_path / "text.yaml"
+    path.write_text(
+        f"study: text\ncorpus: {{kind: text, path: {tmp_path / 'src'}}}\n"
+        "tokenizers: {codebooks: [256, 300]}\n"
+        "transformers: {sizes: [1x1x16], tokens: [1000]}\nseeds: [0, 1]\n"
+    )
+    return load_grid(path, changes)
+
+
+def test_byte_pairs_are_learnt_once_for_all_seeds(tmp_path: Path) -> None:
+    plan = expand(text_grid(tmp_path))
+    assert [len(folders(plan, kind)) for kind in ("tokenizer", "transformer")] == [2, 4]
+    alone = expand(text_grid(tmp_path, "transformers=none"))
+    assert [job.kind for job in alone.jobs] == ["corpus", "tokenizer", "tokenizer"]
+
+
+def test_text_is_known_by_what_its_files_hold(tmp_path: Path) -> None:
+    before = expand(text_grid(tmp_path)).jobs[0].folder
+    assert expand(text_grid(tmp_path, "corpus.piece=190")).jobs[0].folder != before
+    shutil.copytree(tmp_path / "src", tmp_path / "elsewhere")
+    moved = text_grid(tmp_path, f"corpus.path={tmp_path / 'elsewhere'}")
+    assert expand(moved).jobs[0].folder == before
+    (tmp_path / "elsewhere" / "0.py").write_text("x = 9")
+    assert expand(moved).jobs[0].folder != before

@@ -7,28 +7,31 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from scaling.errors import ScalingError
 from scaling.files import write_aside, write_json, write_text
-from scaling.runs.store import MetricsLog, derive_tables, locked
+from scaling.runs.store import MetricsLog, derive_tables
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from scaling.runs.store import locked
-with locked(Path(sys.argv[1]), "taken"):
-    print("held", flush=True)
-    time.sleep(60)
-"""
+if TYPE_CHECKING:
+    from tests.conftest import CommandLine
 
 # A real file system that is full, in a mount namespace of its own.
 FULL = """
 set -e
 mount -t tmpfs -o size=64k none "$1"
 exec "$2" -c "$3" "$1"
+"""
+READ_ONLY = """
+set -e
+mount -t tmpfs none "$1"
+cp -r "$2" "$1/out"
+mount -o remount,ro "$1"
+shift 2
+exec "$@"
 """
 FILL = """
 import sys
@@ -55,12 +58,18 @@ print(sorted(path.name for path in folder.iterdir()))
 """
 
 
+def unshared() -> list[str]:
+    """Give the words that let a command mount file systems of its own."""
+    command = [shutil.which("unshare") or "false"]
+    command += ["--user", "--map-root-user", "--mount"]
+    if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets no user mount a file system")
+    return command
+
+
 def test_a_full_disk_costs_nothing_that_was_there(tmp_path: Path) -> None:
-    unshare = shutil.which("unshare")
-    probe = [unshare or "false", "--user", "--map-root-user", "--mount", "true"]
-    if subprocess.run(probe, capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets no user mount a small file system")
-    command = [*probe[:-1], "sh", "-c", FULL, "sh", str(tmp_path), sys.executable, FILL]
+    small = ["sh", "-c", FULL, "sh", str(tmp_path), sys.executable, FILL]
+    command = [*unshared(), *small]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == [
         "No space left on device",
@@ -69,6 +78,36 @@ def test_a_full_disk_costs_nothing_that_was_there(tmp_path: Path) -> None:
         "{'step': 1, 'loss': 0.5} True",
         "['metrics.jsonl', 'state']",
     ], done.stderr
+
+
+def test_a_read_only_store_is_said_in_one_line_and_still_read(
+    straight: Path, tmp_path: Path, scaling: CommandLine, tiny: Path
+) -> None:
+    command = [*unshared(), "sh", "-c", READ_ONLY, "sh", str(tmp_path), str(straight)]
+
+    def inside(*arguments: object) -> subprocess.CompletedProcess[str]:
+        words = [*command, *scaling.command(*arguments)]
+        return subprocess.run(words, capture_output=True, text=True, check=False)
+
+    out = tmp_path / "out"
+    states = inside("status", out)
+    assert states.stdout.endswith("7 of 7 jobs done\n"), states.stderr
+    more = inside("run", tiny, "--out", out, "--set", "seeds=[0, 1]")
+    assert more.returncode == 1
+    assert more.stderr.splitlines()[-1] == f"Error: {out}: Read-only file system"
+    assert "Traceback" not in more.stderr
+
+
+def test_tables_that_several_derive_at_once_are_whole(straight: Path) -> None:
+    tables = [straight / "runs.csv", straight / "tokenizers.csv"]
+    before = [table.read_bytes() for table in tables]
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(derive_tables, straight) for _ in range(40)]
+        while not all(future.done() for future in futures):
+            assert [table.read_bytes() for table in tables] == before
+        for future in futures:
+            future.result()
+    assert not list(straight.glob(".aside-*"))
 
 
 def test_a_failed_write_leaves_the_earlier_file(tmp_path: Path) -> None:
@@ -105,19 +144,6 @@ def test_a_log_goes_on_after_a_line_that_was_cut_short(tmp_path: Path) -> None:
         {"step": 1},
         {"step": 2},
     ]
-
-
-def test_a_lock_is_held_by_one_process_and_falls_with_it(tmp_path: Path) -> None:
-    path = tmp_path / ".lock"
-    command = [sys.executable, "-c", HOLD, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(ScalingError, match="taken"), locked(path, "taken"):
-            pass
-        holder.kill()
-    with locked(path, "taken"):
-        assert path.exists()
 
 
 def test_tables_are_derived_from_the_folders(tmp_path: Path) -> None:

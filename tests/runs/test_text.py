@@ -172,7 +172,7 @@ class TestTransformer:
         assert record["non_vocab_params"] == non_vocab_params(job.architecture)
         splits = train.splits_of(job, corpus, codes, encode)
         (encoded / "run").mkdir()
-        result = train.run(job, model, splits, encoded / "run", "cpu", QUIET)
+        result = train.run(job, model, splits, {}, encoded / "run", "cpu", QUIET)
         assert result["status"] == "finished"
         losses = [r["loss"] for r in MetricsLog(encoded / "run/metrics.jsonl").rows]
         # who cannot read guesses the first token of each row among the four moves

@@ -52,7 +52,9 @@ class TestLoad:
                 run.encode,
                 run.quantization.codebook_size,
             )
-            scores = evaluate_split(run.transformer, rows, Unigram.of(rows), stages=1)
+            scores = evaluate_split(
+                run.transformer, rows, Unigram.of(rows), amount=corpus.amount("test")
+            )
             assert scores["loss"] == pytest.approx(row["loss"], abs=1e-6)
 
     def test_tokenizer_is_the_one_that_wrote_the_tokens(self, run: TrainedRun) -> None:

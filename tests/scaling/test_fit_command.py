@@ -132,10 +132,10 @@ def test_a_prediction_becomes_a_grid_that_run_takes(
     done = scaling.run("predict", laws, *words, "--grid", grid)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == str(grid)
-    (tokens,) = yaml.safe_load(grid.read_text())["transformers"]["tokens"]
+    (point,) = yaml.safe_load(grid.read_text())["transformers"]["points"]
     plan = scaling.run("run", grid, "--dry-run")
     assert plan.returncode == 0, plan.stderr
-    assert f"d{tokens}" in plan.stdout
+    assert f"{point['size']}-v1024-d{point['tokens']}" in plan.stdout
 
 
 def test_a_run_is_foretold(laws: Path, scaling: CommandLine) -> None:

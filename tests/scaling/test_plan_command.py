@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scaling.cli import main
-from scaling.runs.grid import load_grid
 
 
 @pytest.fixture(scope="module")
@@ -67,16 +66,26 @@ def test_json_holds_runs_scores_and_the_seed(laws: Path) -> None:
     assert found["seed"] == 3
 
 
-def test_grids_are_written_and_accepted(laws: Path, tmp_path: Path) -> None:
-    options = ("--budget", "1e14", "--target", "1e18", "--runs", 2, "--codebook", 240)
-    done = plan(laws, *options, "--grid", tmp_path / "next.yaml")
+def test_the_grid_trains_exactly_these_runs(
+    scaling: Any, laws: Path, tmp_path: Path
+) -> None:
+    options = ("--budget", "1e14", "--target", "1e18", "--runs", 4, "--codebook", 240)
+    path = tmp_path / "next.yaml"
+    done = plan(laws, *options, "--grid", path, "--json")
     assert done.exit_code == 0, done.stderr
-    paths = [tmp_path / f"next-{k}.yaml" for k in (1, 2)]
-    assert done.stdout.splitlines()[-2:] == list(map(str, paths))
-    assert "% of the plan" in done.stdout
-    assert [load_grid(path).study for path in paths] == ["next-1", "next-2"]
-    dry = CliRunner().invoke(main, ["run", str(paths[0]), "--dry-run"])
-    assert dry.exit_code == 0, dry.stderr
+    built = json.loads(done.stdout)["built"]
+    dry = scaling.run("run", path, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    rows = [line.split() for line in dry.stdout.splitlines() if "-v256-d" in line]
+    names = [row[0].rpartition("-")[0] for row in rows]
+    sizes = ["{n_layers}x{n_heads}x{d_model}".format(**each["size"]) for each in built]
+    pairs = zip(sizes, built, strict=True)
+    assert sorted(names) == sorted(f"{s}-v256-d{b['tokens']}-s0" for s, b in pairs)
+    flops = {f"{each['flops']:.3g}" for each in built}
+    assert flops == {f"{float(row[4]):.3g}" for row in rows}
+    shown = plan(laws, *options, "--grid", path)
+    assert shown.stdout.splitlines()[-1] == str(path)
+    assert "% of the plan" in shown.stdout
 
 
 @pytest.mark.parametrize(

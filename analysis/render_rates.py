@@ -1,0 +1,70 @@
+"""What a sweep of learning rates says, for the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from scaling.analysis.layout import count, section, table, wrap
+from scaling.analysis.prediction import Estimate
+from scaling.analysis.rates import WIDTH, Best, Rates
+from scaling.record import COLUMNS
+
+
+def rates_text(found: Rates) -> str:
+    """Write the best rate of every cell, the rule, and the lines for a grid."""
+    return "\n".join(_lines(found))
+
+
+def _lines(found: Rates) -> Iterator[str]:
+    loss = COLUMNS[found.loss].label if found.loss in COLUMNS else found.loss
+    yield f"Learning rates of {found.source}, by {loss}"
+    yield ""
+    several = len({cell.codebook for cell in found.cells}) > 1
+    head = ["size", *(["codes"] if several else []), "tokens", "tried"]
+    head += ["best rate", f"{100 * found.level:g} % interval", ""]
+    rows = [_row(cell, several) for cell in found.cells]
+    yield from table([head, *rows], right=range(1, len(head) - 2))
+    yield ""
+    yield from wrap(_rule(found))
+    if lines := found.yaml():
+        yield ""
+        yield "For the grid:"
+        yield ""
+        yield lines
+    yield from section("Notes", found.notes)
+
+
+def _row(cell: Best, several: bool) -> list[str]:
+    lost = [f"{rate:g}" for rate, loss in cell.losses.items() if math.isnan(loss)]
+    tried = ", ".join(
+        f"{rate:g}" for rate, loss in cell.losses.items() if not math.isnan(loss)
+    )
+    tried += f"; {', '.join(lost)} diverged" if lost else ""
+    best = f"{cell.rate.value:.3g}" if cell.rate else f"({cell.tried:g})"
+    ends = _ends(cell.rate) if cell.rate else ""
+    codes = [f"{cell.codebook:,}"] if several else []
+    return [cell.size, *codes, f"{cell.tokens:,}", tried, best, ends, cell.reason]
+
+
+def _ends(estimate: Estimate) -> str:
+    if math.isnan(estimate.low):
+        return "not known"
+    return f"{estimate.low:.3g} to {estimate.high:.3g}"
+
+
+def _rule(found: Rates) -> str:
+    rule = found.rule
+    if rule is None:
+        return (
+            "No rule over widths: fewer than two of them have a best rate within those "
+            "tried."
+        )
+    said = (
+        f"rate = {rule.base.value:.3g} ({WIDTH} / d_model)^{rule.exponent.value:.3g}, "
+        f"from {count(rule.cells, 'cell')}; base {_ends(rule.base)}, exponent "
+        f"{_ends(rule.exponent)}."
+    )
+    if rule.exponent.value > 0:
+        return said
+    return f"{said} It does not fall with the width: one rate serves all."

@@ -1,0 +1,17 @@
+"""Imported first by the forkserver: it leaves with its launcher, at once.
+
+By itself it would notice only after its imports, which take seconds. Linux alone can
+say so; elsewhere those seconds pass.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+"""The option of prctl(2) that names the signal to get when the parent dies."""
+
+if sys.platform == "linux" and any("forkserver" in word for word in sys.orig_argv):
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
