@@ -13,9 +13,7 @@ import pandas as pd
 from scaling.analysis.checks import place
 from scaling.analysis.table import blank
 from scaling.errors import ScalingError
-
-WORDS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
-"""How tables write yes and no, in small letters."""
+from scaling.record import TRUTHS
 
 NOT_COOLED = (
     "not cooled: the learning rate was still up, and the loss with it (--rows uncooled "
@@ -83,7 +81,7 @@ def _some_cool_down(frame: pd.DataFrame) -> bool:
 def _read(frame: pd.DataFrame, notes: list[str]) -> pd.Series[bool]:
     """Read the column; of runs that lack it the last evaluation counts as cooled."""
     unknown = blank(frame["cooled"])
-    found = frame["cooled"].astype(str).str.strip().str.lower().map(WORDS)
+    found = frame["cooled"].astype(str).str.strip().str.lower().map(TRUTHS)
     odd = frame["cooled"][found.isna() & ~unknown]
     if len(odd):
         raise ScalingError(

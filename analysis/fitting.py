@@ -157,6 +157,14 @@ class Fit:
         weights = self.sample.weight / self.sample.weight.mean()
         return math.sqrt(float(weights @ self.residuals**2) / self.degrees)
 
+    @property
+    def residual_unit(self) -> str:
+        """What residuals are in."""
+        if self.objective.space == "log":
+            return "log loss"
+        unit = self.sample.loss_unit
+        return "nats per token" if unit == "nats" else unit
+
     def predict(self, inputs: Mapping[str, ArrayLike] | pd.DataFrame) -> Array:
         """Evaluate the law.
 

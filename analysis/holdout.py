@@ -91,7 +91,7 @@ class HoldOut(Errors):
 
     def sentence(self) -> str:
         """Say how well the rows held out were foretold."""
-        unit = self.fit.objective.unit
+        unit = self.fit.residual_unit
         at = f"{self.start:.3g}" + " FLOPs" * ("C" in self.fit.sample.table)
         side = "above" if self.mean > 0 else "below"
         seen = f"; {self.seen} of them of runs fitted in part" if self.seen else ""

@@ -83,11 +83,6 @@ class Objective:
         space = "log" if np.all(np.asarray(loss) > 0) else "linear"
         return cls(**{"space": space, **given})
 
-    @property
-    def unit(self) -> str:
-        """What residuals are in."""
-        return "log loss" if self.space == "log" else "nats per token"
-
     def __str__(self) -> str:
         words = {
             "lsq": "least squares",

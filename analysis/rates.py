@@ -205,10 +205,27 @@ def _ends(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     last = frame.sort_values(place, kind="stable").drop_duplicates("run", keep="last")
     return last.assign(
         size=_sizes(last),
-        codebook=last.get("codebook_size", pd.Series(0, last.index)),
+        codebook=_codebooks(last),
         budget=last[place],
-        **{n: pd.to_numeric(last[n]) for n in ("learning_rate", "d_model")},
+        **{n: _positive(last, n, source) for n in ("learning_rate", "d_model")},
     )
+
+
+def _positive(runs: pd.DataFrame, name: str, source: str) -> pd.Series[float]:
+    """Read a column of which logarithms are taken."""
+    found = pd.to_numeric(runs[name], errors="coerce")
+    odd = runs[~found.between(0, math.inf, inclusive="neither")]
+    if len(odd):
+        raise ScalingError(
+            f"{name} is {odd[name].iloc[0]} in run {odd['run'].iloc[0]} of {source}; "
+            "expected a number above 0: correct it or remove the run"
+        )
+    return found
+
+
+def _codebooks(table: pd.DataFrame) -> pd.Series[float]:
+    codes = table.get("codebook_size", pd.Series(0, table.index))
+    return pd.to_numeric(codes, errors="coerce").fillna(0)
 
 
 def _sizes(table: pd.DataFrame) -> pd.Series[str]:
@@ -245,9 +262,9 @@ def _diverged(
     if not {"status", "learning_rate", "d_model"} <= set(table):
         return set()
     table = table[table["status"].astype(str).str.contains("diverged", case=False)]
-    codes = table.get("codebook_size", pd.Series(0, table.index)).astype(int)
-    rates = table["learning_rate"].astype(float)
-    return set(zip(_sizes(table), codes, rates, strict=True))
+    rates = pd.to_numeric(table["learning_rate"], errors="coerce")
+    found = zip(_sizes(table), _codebooks(table).astype(int), rates, strict=True)
+    return {each for each in found if each[2] > 0}  # NaN is not
 
 
 def _lost(

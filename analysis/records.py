@@ -286,7 +286,7 @@ def _missing(table: pd.DataFrame, source: str, column: str, key: str) -> str:
 def _to_numbers(table: pd.DataFrame) -> pd.DataFrame:
     """Make the quantities float64; refuse words among the numbers."""
     numbers = {}
-    for name in NUMBERS:
+    for name in (*NUMBERS, *measures.PER_UNIT):
         if name not in table:
             continue
         numbers[name] = pd.to_numeric(table[name], errors="coerce").astype("float64")

@@ -119,7 +119,7 @@ def _below(card: Card) -> Iterator[str]:
         yield from wrap(f"Best sizes: {grows}; {card.cost}", indent=2)
     found = card.criteria
     yield from wrap(
-        f"Scatter about the law: {card.fit.residual_sd:.3g} {card.fit.objective.unit}; "
+        f"Scatter about the law: {card.fit.residual_sd:.3g} {card.fit.residual_unit}; "
         f"AICc {found.aicc:.1f}, BIC {found.bic:.1f} (compare on the same rows and "
         "objective only)",
         indent=2,
@@ -266,7 +266,7 @@ def selection_text(selection: Selection) -> str:
     for each in selection.to_frame().to_dict(orient="records"):
         numbers = [_cell(each[n]) for n in SCORES]
         rows.append((each["law"], str(each["parameters"]), *numbers, _state(each)))
-    unit = selection.objective.unit
+    unit = selection.fit.residual_unit
     return "\n".join(
         [
             *wrap(selection.sentence()),

@@ -14,6 +14,7 @@ from scaling.analysis.envelope import best_evaluations, envelope
 from scaling.analysis.formula import Formula
 from scaling.analysis.table import SYMBOLS, Records
 from scaling.errors import ScalingError
+from scaling.record import COLUMNS
 
 Array = NDArray[np.float64]
 Choice = Literal["all", "best", "last", "frontier"]
@@ -57,8 +58,12 @@ class Sample:
 
     @property
     def loss_unit(self) -> str:
-        """Unit of a loss: nats, or a score's name."""
-        return "nats" if self.loss_symbol in ("L", "L_u") else self.loss_symbol
+        """Unit of a loss: nats; or another measure's, or its name where it has none."""
+        if self.loss_symbol in ("L", "L_u"):
+            return "nats"
+        column = COLUMNS.get(self.loss_symbol)
+        unit = column.unit.partition(" of ")[0] if column else ""
+        return unit or self.loss_symbol
 
     @property
     def n(self) -> int:

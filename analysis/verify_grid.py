@@ -148,9 +148,8 @@ def grid_for(
     grid = {
         "study": study,
         "corpus": base.get("corpus") or {"kind": "kinematic"},
-        "tokenizers": _codebooks(configurations)
-        | _without(base.get("tokenizers"), "codebooks", "levels"),
-        "transformers": {"points": _points(configurations)} | section,
+        "tokenizers": _tokenizers(configurations, base),
+        "transformers": {"points": _points(configurations, base)} | section,
         "seeds": list(seeds or (base.get("seeds") or [0])[:1]),
     }
     paragraphs = [*_said(configurations, interval), WHOLE_BATCHES]
@@ -207,6 +206,26 @@ def _settings(counting: Counting) -> dict[str, Any]:
     return {key: getattr(counting, field) for field, key in SETTINGS.items()}
 
 
+def _tokenizers(configurations: Sequence[Configuration], base: Grid) -> dict[str, Any]:
+    """Name the codebooks, and train tokenizers as the study did."""
+    studied = base.get("tokenizers") or {}
+    rest = _without(studied, "codebooks", "levels")
+    if not _without_levels(base):
+        return _codebooks(configurations) | rest
+    # the file of one of the codebooks of given tokens says what the rows are
+    given = (base.get("corpus") or {}).get("kind") == "tokens"
+    books = [*studied.get("codebooks", ())] if given else []
+    books += [each.codebook_size for each in configurations]
+    return {"codebooks": [*dict.fromkeys(books)]} | rest
+
+
+def _without_levels(base: Grid) -> bool:
+    """Whether the study's codebooks are of so many codes, and not of FSQ levels."""
+    quantizers = (base.get("tokenizers") or {}).get("quantizers") or ()
+    kind = (base.get("corpus") or {}).get("kind")
+    return kind in ("text", "tokens") or set(quantizers) == {"vq"}
+
+
 def _codebooks(configurations: Sequence[Configuration]) -> dict[str, Any]:
     """Name the codebooks of Table 6, write the levels of any others."""
     named: dict[int, None] = {}
@@ -226,15 +245,17 @@ def _codebooks(configurations: Sequence[Configuration]) -> dict[str, Any]:
     return {key: books for key, books in found.items() if books}
 
 
-def _points(configurations: Sequence[Configuration]) -> list[_Point]:
-    """Name each run; its codebook where there are several."""
+def _points(configurations: Sequence[Configuration], base: Grid) -> list[_Point]:
+    """Name each run; its codebook where there may be several."""
     several = len({each.levels for each in configurations}) > 1
+
+    def codebook(each: Configuration) -> dict[str, Any]:
+        if _without_levels(base):
+            return {"codebook": each.codebook_size}
+        return {"levels": list(each.levels or ())} if several else {}
+
     return [
-        _Point(
-            size=each.size.name,
-            **({"levels": list(each.levels or ())} if several else {}),
-            tokens=each.tokens,
-        )
+        _Point(size=each.size.name, **codebook(each), tokens=each.tokens)
         for each in configurations
     ]
 

@@ -38,6 +38,8 @@ SIZES = ("1x1x16", "1x2x32", "2x3x48", "2x4x64")
 MOST, EVEN, SHORT = 640_000, 8, (20_000, 40_000)
 """Tokens of the longest runs; evenly spaced budgets up to them; those before."""
 SEEDS = 2
+BASES = (4e-3, 9e-3)
+"""Learning rates at width 64: the default rule's, and a higher one."""
 SCHEDULES = ("cosine", "wsd")
 LAW, EXPONENTS = "chinchilla", ("alpha", "beta")
 POINT = ["size", "tokens", "seed"]
@@ -100,6 +102,15 @@ def inside(one: Ends, other: Ends) -> bool:
     return one[1] <= other[0] <= one[2] and other[1] <= one[0] <= other[2]
 
 
+def best(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Take each size and budget at the rate whose mean over seeds is lowest."""
+    cells = [table["loss"].groupby(["size", "tokens"]).transform("mean")
+             for table in tables]  # fmt: skip
+    chosen = np.argmin(np.stack([cell.to_numpy() for cell in cells]), axis=0)
+    rows = [tables[rate].iloc[[row]] for row, rate in enumerate(chosen)]
+    return pd.concat(rows)
+
+
 def law(cosine: pd.DataFrame, wsd: pd.DataFrame, budgets: str) -> Iterator[str]:
     """Write the exponents of both, with their intervals."""
     found = [exponents(table) for table in (cosine, wsd)]
@@ -143,12 +154,21 @@ def report(spent: dict[str, float], tables: dict[str, pd.DataFrame]) -> Iterator
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--jobs", default=4, show_default=True, help="Runs at a time.")
 @click.option("--seeds", default=SEEDS, show_default=True, help="Runs per point.")
-@click.option("--base", default=4e-3, show_default=True, help="Rate at width 64.")
-def main(out: Path, jobs: int, seeds: int, base: float) -> None:
-    """Compare what both schedules cost and give."""
-    spent = {s: trained(out, s, seeds, base, jobs) for s in SCHEDULES}
-    for line in report(spent, {s: points(out / s) for s in SCHEDULES}):
-        click.echo(line)
+@click.option("--base", "bases", multiple=True, type=float, default=BASES,
+              show_default=True, help="Rates at width 64.")  # fmt: skip
+def main(out: Path, jobs: int, seeds: int, bases: tuple[float, ...]) -> None:
+    """Compare what both schedules cost and give, at each rate and at their best."""
+    spent = dict.fromkeys(SCHEDULES, 0.0)
+    tables: dict[str, list[pd.DataFrame]] = {schedule: [] for schedule in SCHEDULES}
+    for base in bases:
+        for schedule in SCHEDULES:
+            home = out / f"base-{base:g}"
+            spent[schedule] += trained(home, schedule, seeds, base, jobs)
+            tables[schedule].append(points(home / schedule))
+        last = {schedule: tables[schedule][-1] for schedule in SCHEDULES}
+        click.echo(f"## Base {base:g}\n\n" + "\n".join(report(spent, last)) + "\n")
+    click.echo("## Each schedule at its best rate\n")
+    click.echo("\n".join(report(spent, {s: best(tables[s]) for s in SCHEDULES})))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+from pydantic import ValidationError
+
 from scaling.errors import ScalingError
 from scaling.files import read_json
 from scaling.runs.board import Board
@@ -81,7 +83,8 @@ def read_plan(out: Path) -> Plan:
     Raises
     ------
     ScalingError
-        If the folder is no store, or its grid means other jobs on this machine.
+        If the folder is no store, is another version's, or its grid means other jobs
+        on this machine.
     """
     path = out / GRID
     if not path.exists():
@@ -89,7 +92,14 @@ def read_plan(out: Path) -> Plan:
             f"{out} holds no {GRID}; expected a run store: begin one with scaling run"
         )
     store = read_json(path)
-    plan = expand(Grid.model_validate(store["grid"]))
+    try:
+        grid = Grid.model_validate(store["grid"])
+    except (KeyError, ValidationError):
+        raise ScalingError(
+            f"{path} is of another version of scaling, whose settings this one does "
+            "not know; use the version that began the store"
+        ) from None
+    plan = expand(grid)
     strange = sorted({job.folder for job in plan.jobs} ^ set(store["jobs"]))
     if strange:
         raise ScalingError(

@@ -17,7 +17,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,19 +27,21 @@ import torch
 import torch.distributed as dist
 
 from scaling.errors import ScalingError, plain
-from scaling.files import write_text
 from scaling.record import Row
 from scaling.runs import corpora, tokenize, train
 from scaling.runs.group import Group, Parallel
 from scaling.runs.jobs import TransformerJob
 from scaling.runs.loop import Reporter, ShortOfMemoryError, StoppedError, halved
-from scaling.runs.store import ERROR
 
 STOPPED = 75
 """Exit code of a process that can go on later (EX_TEMPFAIL)."""
 
 LOST = 70
 """Exit code of a worker that lost one of its processes (EX_SOFTWARE)."""
+
+SAID = "processes.txt"
+"""What the processes wrote to their standard error; not `error.txt`, which would say
+that the job failed, to launchers that are to try it again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,11 +104,8 @@ def _attempt(order: Order, reporter: Reporter) -> Row:
                 torchrun.wait()
                 return result
         torchrun.wait()
-        report = (Path(folder) / "errors").read_text(errors="replace")
-    with suppress(OSError):  # the disk may be full
-        write_text(order.folder / ERROR, report)
     size = order.parallel.processes
-    reporter.say(f"one of its {size} processes was lost; see {ERROR}")
+    reporter.say(f"one of its {size} processes was lost; see {SAID}")
     os._exit(LOST)
 
 
@@ -121,12 +120,12 @@ def _torchrun(order: Order, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         f"--nproc-per-node={processes}",
     ]
     with (
-        (folder / "errors").open("wb") as errors,
+        (order.folder / SAID).open("wb") as said,
         subprocess.Popen(
             [sys.executable, "-m", *torchrun, "-m", __name__, str(path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=errors,
+            stderr=said,
             env={**os.environ, "OMP_NUM_THREADS": str(order.threads)},
             start_new_session=True,  # a terminal's Ctrl-C is for the launcher alone
         ) as started,
@@ -198,7 +197,7 @@ def _share(order: Order) -> None:
     device = device_of(int(os.environ["LOCAL_RANK"]), order.device)
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
-    torch.set_num_threads(max(1, order.threads // group.size))
+    torch.set_num_threads(order.threads)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     corpus = corpora.opened(order.out / job.corpus)
     codes = tokenize.read_tokens(order.out / job.tokenizer)

@@ -12,6 +12,9 @@ from scaling.record import RESULT, Row
 HOPELESS = 1
 """Nats above guessing, at which a training loss does not come back."""
 
+INHERITED = "its trunk did: "
+"""Before the reason of a run that ended before it began."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
@@ -41,8 +44,8 @@ def inherited_from(trunk: Path) -> Ending | None:
     result = read_json(trunk / RESULT)
     if result["status"] == "finished":
         return None
-    reason = f"its trunk did: {result.get('reason', '')}"
-    return Ending(status=result["status"], reason=reason)
+    reason = result.get("reason", "").removeprefix(INHERITED)
+    return Ending(status=result["status"], reason=INHERITED + reason)
 
 
 def verdict(

@@ -44,6 +44,8 @@ class Task:
         """Be an agent's parent; give its exit code."""
         signal.signal(signal.SIGTERM, lambda *_: self._leave())
         self.process = self.agent.start()
+        if self.told_to_leave:  # while it started, when there was nobody to tell
+            self._leave()
         # asleep, not in wait(): a signal's handler waits for the process as well
         while (code := self.process.poll()) is None:
             time.sleep(0.2)

@@ -25,7 +25,7 @@ from scaling.files import read_json, write_json
 from scaling.runs.board import Board
 from scaling.runs.launch import Outcome
 from scaling.runs.status import JobState, read_status
-from scaling.runs.store import ERROR, derive_tables
+from scaling.runs.store import derive_tables, reason
 from scaling.runs.worker import STOPPED
 
 IDS, LOGS = "executor.json", "executor"
@@ -52,7 +52,7 @@ class Agent:
     device: str
     """`auto`, `cpu`, `cuda`."""
     threads: int
-    """Processor threads of each job."""
+    """Processor threads of each process."""
 
     def start(
         self, output: IO[bytes] | None = None, **environment: str
@@ -272,12 +272,12 @@ def _tell(
         if state.ended:
             board.finished(state.job, state.status)
         elif state.status == "failed":
-            board.say(f"{state.job}: FAILED: {_reason(out / state.job)}")
+            board.say(f"{state.job}: FAILED: {reason(out / state.job)}")
 
 
 def _outcome(engine: Engine, states: list[JobState], out: Path) -> Outcome:
     failed = {
-        state.job: _reason(out / state.job)
+        state.job: reason(out / state.job)
         for state in states
         if state.status == "failed"
     }
@@ -293,19 +293,12 @@ def _outcome(engine: Engine, states: list[JobState], out: Path) -> Outcome:
 
 
 def _said(out: Path) -> bool:
+    """Whether a Slurm task (.out, .err) or a Ray agent (.log) wrote anything."""
     return any(path.stat().st_size for path in (out / LOGS).glob("*[0-9]*.[eol]*"))
 
 
 def _so_far(states: list[JobState]) -> str:
     return f"{sum(state.ended for state in states)} of {len(states)} jobs done"
-
-
-def _reason(folder: Path) -> str:
-    """Give the last line of a failure's report."""
-    try:
-        return (folder / ERROR).read_text().strip().splitlines()[-1]
-    except (OSError, IndexError):  # it is being tried again
-        return f"see {folder / ERROR}"
 
 
 if __name__ == "__main__":

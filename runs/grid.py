@@ -24,6 +24,7 @@ from scaling.runs.sections import (
     KinematicCorpus,
     LearningRate,
     PackedCorpus,
+    Point,
     Section,
     TextCorpus,
     Tokenizers,
@@ -188,4 +189,6 @@ def _known_keys(location: tuple[Any, ...], raw: tuple[Any, ...]) -> Iterable[str
         "tokens": TokensCorpus,
     }
     key = raw[1] if location == ("corpus",) else location
+    if location[:-1] == ("transformers", "points"):
+        return Point.model_fields
     return sections[key].model_fields if key in sections else ()

@@ -76,6 +76,11 @@ def named(columns: Mapping[str, str]) -> dict[str, Choice]:
                 f"--columns {key}={source}: the record knows no {key!r}; "
                 f"{suggestion(key, [*known, *COLUMNS])}"
             )
+        if column in found:
+            raise ScalingError(
+                f"--columns gives {column} both {found[column].source!r} and "
+                f"{source!r}; expected one name for each column: leave one of them out"
+            )
         name, star, times = source.rpartition("*")
         factor = number(times) if star else None
         found[column] = Choice(
@@ -136,6 +141,7 @@ def load(
     runs = [record(logs[n], chosen[n], derive) for n in held]
     _note_runs(runs, notes)
     kept = [run for run in runs if run.rows]
+    _note_not_derived(kept, derive, notes)
     if not kept:
         raise ScalingError(
             f"{runs[0].chosen['loss'].source} is no finite number in any row; expected "
@@ -221,6 +227,30 @@ def _note_runs(runs: Sequence[Run], notes: list[str]) -> None:
             notes.append(
                 f"{column} of {counted(between, 'row')} is taken between the steps at "
                 "which it was logged"
+            )
+
+
+FOLLOWS = {
+    "N": "C and D",
+    "D": "batch size, sequence length and steps, or C and N",
+    "C": "N and D",
+}
+"""What a symbol is derived from."""
+
+
+def _note_not_derived(
+    runs: Sequence[Run], asked: Sequence[str], notes: list[str]
+) -> None:
+    """Say what was to be derived, and is not."""
+    for symbol in asked:
+        column = symbols()[symbol]
+        lacking = [
+            run for run in runs if column not in {each.column for each in run.derived}
+        ]
+        if lacking:
+            notes.append(
+                f"--derive {symbol} has no effect on {counted(len(lacking), 'run')}, "
+                f"which lack {FOLLOWS[symbol]}"
             )
 
 

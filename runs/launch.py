@@ -21,6 +21,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from scaling import __version__
+from scaling.files import write_text
 from scaling.record import RESULT, ended, status
 from scaling.runs import worker
 from scaling.runs.board import Board
@@ -31,7 +32,7 @@ from scaling.runs.lease import Watch
 from scaling.runs.plan import Plan
 from scaling.runs.queue import Queue
 from scaling.runs.slots import Slot
-from scaling.runs.store import ERROR, derive_tables
+from scaling.runs.store import ERROR, derive_tables, reason
 from scaling.runs.worker import STOPPED, Message, Place
 
 ATTEMPTS = 3
@@ -104,7 +105,10 @@ def code_version() -> str:
     if not (here / ".git").exists():
         return __version__
     git = ["git", "-C", str(here), "rev-parse", "--short", "HEAD"]
-    found = subprocess.run(git, capture_output=True, text=True, check=False)
+    try:
+        found = subprocess.run(git, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # a container without git
+        return __version__
     commit = found.stdout.strip()
     return f"{__version__}+g{commit}" if commit else __version__
 
@@ -167,8 +171,7 @@ class _Launch:
             late = LATE * (time.monotonic() - since)
             self.queue.rest(job, min(LATEST, max(SOONEST, late)))
         elif self._error(job) not in (0, self.errors[job.folder]):
-            reason = (folder / ERROR).read_text().strip().rpartition("\n")[-1]
-            self._fail(job, f"{reason} (by {holder})")
+            self._fail(job, f"{reason(folder)} (by {holder})")
         else:
             self._start(job, found.number)
 
@@ -222,8 +225,8 @@ class _Launch:
         match worker.said:
             case Message(kind="finished", text=how):
                 self._finished(worker.job, how)
-            case Message(kind="failed", text=reason):
-                self._fail(worker.job, reason)
+            case Message(kind="failed", text=why):
+                self._fail(worker.job, why)
             case Message(kind="held"):
                 self.queue.push(worker.job)
             case Message(kind="stopped"):
@@ -239,22 +242,24 @@ class _Launch:
         self.queue.ended(job.folder)
         self.board.finished(job.folder, how)
 
-    def _fail(self, job: Job, reason: str) -> None:
-        self.failed[job.folder] = reason
-        self.board.say(f"{job.folder}: FAILED: {reason}")
+    def _fail(self, job: Job, why: str) -> None:
+        self.failed[job.folder] = why
+        self.board.say(f"{job.folder}: FAILED: {why}")
 
     def _lost(self, worker: _Worker) -> None:
         """Start a job again whose process is gone: a signal, or memory ran out."""
         job, code = worker.job, _exit_code(worker.process)
-        reason = f"its process ended with exit code {code}"
+        why = f"its process ended with exit code {code}"
         losses = self.losses[job.folder] = self.losses.get(job.folder, 0) + 1
         if losses == ATTEMPTS:
-            self._fail(job, reason)
+            with suppress(OSError):  # the disk may be full
+                write_text(self.place.out / job.folder / ERROR, why)
+            self._fail(job, why)
         else:
-            self._again(job, reason, BACK_OFF * 2 ** (losses - 1))
+            self._again(job, why, BACK_OFF * 2 ** (losses - 1))
 
-    def _again(self, job: Job, reason: str, pause: float) -> None:
-        self.board.say(f"{job.folder}: {reason}; starting it again")
+    def _again(self, job: Job, why: str, pause: float) -> None:
+        self.board.say(f"{job.folder}: {why}; starting it again")
         self.queue.rest(job, pause)
 
     def _say_what_is_waited_for(self) -> None:

@@ -224,7 +224,7 @@ class Lease:
         with self._busy:
             self._over.set()
         _held.remove(self)
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # it was taken over, or lapses by itself
             if (self.path.parent / RESULT).exists():
                 self.path.unlink()
             else:  # no space is needed for it, should the disk be full
@@ -303,7 +303,7 @@ def acquire(folder: Path, ttl: float = TTL, over: int = 0) -> Lease | None:
     if not _create(path, ttl):
         return None
     leases = _leases(os.listdir(folder))
-    if max(leases) != (number, True) or (number, False) in leases:
+    if max(leases, default=None) != (number, True) or (number, False) in leases:
         path.unlink(missing_ok=True)  # we were slow: that number had been used before
         return None
     for lower, held in leases:

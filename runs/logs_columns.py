@@ -69,7 +69,7 @@ PATTERNS = {
 """For a column of the record, patterns of the names that may hold it, best first."""
 
 FLOPS = re.compile(
-    r"(total|training|train|cumulative)_(?P<unit>kilo|mega|giga|tera|peta|exa|[gtpe])?"
+    r"(total|training|train|cumulative)_(?P<unit>kilo|mega|giga|tera|peta|exa|[kmgtpe])?"
     r"(flops?|flos)|flops?|flos|flops_budget|compute|budget"
 )
 PREFIXES = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18}

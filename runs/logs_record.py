@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scaling.record import Row
+from scaling.record import TRUTHS, Row
 from scaling.runs.logs import Log, blank, number
 from scaling.runs.logs_choices import by_step, first_of, unchanging
 from scaling.runs.logs_columns import COUNTERS, SEQUENCE, Choice
@@ -112,13 +112,20 @@ def _constants(log: Log, chosen: Mapping[str, Choice]) -> Row:
 def _read(row: Row, chosen: Mapping[str, Choice]) -> Row:
     """Read the columns of the record that a row holds."""
     values = {
-        name: _word(name, row.get(choice.source))
-        if name in WORDS
-        else _value(row, choice)
-        for name, choice in chosen.items()
-        if name != SEQUENCE
+        name: _cell(row, choice) for name, choice in chosen.items() if name != SEQUENCE
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _cell(row: Row, choice: Choice) -> float | str | bool | None:
+    """Read what the column of a choice holds: a text, yes or no, or a number."""
+    held = row.get(choice.source)
+    if choice.column in WORDS:
+        return _word(choice.column, held)
+    if choice.column == "cooled":
+        said = TRUTHS.get(str(held).strip().lower())
+        return None if said is None else bool(said)
+    return _value(row, choice)
 
 
 def _value(row: Row, choice: Choice) -> float | None:

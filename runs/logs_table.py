@@ -89,8 +89,8 @@ def read(
 
 
 def _read_csv(path: Path, delimiter: str) -> list[Row]:
-    csv.field_size_limit(1 << 30)  # a whole configuration may stand in one cell
     lines = csv.reader(StringIO(_text(path), newline=""), delimiter=delimiter)
+    limit = csv.field_size_limit(1 << 30)  # a whole configuration may be one cell
     try:
         header = [name.strip() for name in next(lines, [])]
         cells = [line for line in lines if any(map(str.strip, line))]
@@ -99,6 +99,8 @@ def _read_csv(path: Path, delimiter: str) -> list[Row]:
             f"{path}:{lines.line_num} is not CSV: {error}; expected a header and as "
             "many fields in every row: write the table again"
         ) from None
+    finally:
+        csv.field_size_limit(limit)
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise ScalingError(

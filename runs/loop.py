@@ -160,7 +160,7 @@ class _Run:
         self.missing = {s for s in training.evaluate_after if not self.log.has(s)}
         self.progress = self._restore()
         self.norms: deque[float] = deque(maxlen=NORMS)
-        self.saved = self.progress.step
+        self.saved = self.progress.step if self.began_here else None
         self.clock = time.monotonic() - self.progress.seconds
         self.due = time.monotonic() + CHECKPOINT_SECONDS
 
@@ -173,6 +173,7 @@ class _Run:
                 self.checkpoints, newest, self.reporter.say, training.origin
             )
         )
+        self.began_here = path is None or path.parent == self.checkpoints
         if path is not None:
             checkpoint.restore(path, training.model, training.optimizer)
         known = [n for n in (progress.micro_batch, training.micro_batch) if n]

@@ -17,10 +17,10 @@ import torch
 from scaling.runs.calibrate import estimate
 from scaling.runs.extent import Extent
 from scaling.runs.group import ONE, Parallel
-from scaling.runs.jobs import Job
+from scaling.runs.jobs import Job, TransformerJob
 from scaling.runs.makespan import makespan
 from scaling.runs.memory import SHARED, device_bytes, job_bytes
-from scaling.runs.slots import Slot, slots_of
+from scaling.runs.slots import Slot, processors, slots_of
 
 USABLE = 0.9
 """Share of the memory that jobs may take by the estimate."""
@@ -92,7 +92,7 @@ def pack(jobs: Sequence[Job], extent: Extent, wish: Wish) -> Packing:
 
 
 def _candidates(wish: Wish) -> tuple[list[tuple[Slot, ...]], str]:
-    processors = len(os.sched_getaffinity(0))
+    room = processors()
     on_gpus = wish.devices != ("cpu",)
     several = wish.parallel.processes > 1
     if on_gpus and wish.jobs is None and not several:
@@ -105,10 +105,10 @@ def _candidates(wish: Wish) -> tuple[list[tuple[Slot, ...]], str]:
             why += f", {wish.parallel.processes} processes a run"
         threads = wish.threads or 1
         return [slots_of(wish.devices, wish.jobs, threads, wish.parallel)], why
-    powers = [2**k for k in range(processors.bit_length()) if 2**k <= processors]
-    most = wish.jobs or processors
+    powers = [2**k for k in range(room.bit_length())]
+    most = wish.jobs or room
     return [
-        slots_of(wish.devices, min(most, processors // threads), threads)
+        slots_of(wish.devices, min(most, room // threads), threads)
         for threads in powers
     ], "one per processor"
 
@@ -120,13 +120,13 @@ def _fitting(
     if not jobs:
         return candidates[:1], ""
     first = candidates[0][0]
-    most = _room(first.device, jobs, extent)
+    most = _room(first, jobs, extent)
     per_device = len({slot.device for slot in candidates[0]})
     fitting = [slots for slots in candidates if len(slots) <= most * per_device]
     if fitting:
         return fitting, ""
     cut = candidates[0][: max(1, most) * per_device]
-    size = _largest(first.device, jobs, extent)
+    size = _largest(first, jobs, extent)
     room = memory_of(first.device)
     said = f"more would not fit into memory, {_giga(size)} a job of {_giga(room)}"
     if not most:
@@ -134,16 +134,22 @@ def _fitting(
     return [cut], said
 
 
-def _room(device: str, jobs: Sequence[Job], extent: Extent) -> int:
+def _room(slot: Slot, jobs: Sequence[Job], extent: Extent) -> int:
     """How many of the largest jobs a device has memory for."""
-    largest, usable = _largest(device, jobs, extent), USABLE * memory_of(device)
-    shared = SHARED if device == "cpu" else 0
+    largest, usable = _largest(slot, jobs, extent), USABLE * memory_of(slot.device)
+    shared = SHARED if slot.device == "cpu" else 0
     return int((usable - shared) / (largest - shared))
 
 
-def _largest(device: str, jobs: Sequence[Job], extent: Extent) -> int:
-    of = job_bytes if device == "cpu" else device_bytes
-    return max(of(job, extent) for job in jobs)
+def _largest(slot: Slot, jobs: Sequence[Job], extent: Extent) -> int:
+    """Memory of the largest job; its processes share a machine's, not a GPU's."""
+    if slot.device != "cpu":
+        return max(device_bytes(job, extent) for job in jobs)
+    processes = slot.parallel.processes
+    return max(
+        job_bytes(job, extent) * (processes if isinstance(job, TransformerJob) else 1)
+        for job in jobs
+    )
 
 
 def memory_of(device: str) -> int:

@@ -160,8 +160,9 @@ def _runs(column: _Column) -> Iterator[TransformerJob]:
     warmup = round(column.section.warmup * budgets[0])
     for tokens in budgets:
         stable = round((1 - column.section.cooldown) * tokens)
-        trunk = _transformer_job(column, stable, trunk, warmup, kind="trunk")
-        yield trunk
+        if stable > (trunk.tokens if trunk else 0):  # else it has come so far already
+            trunk = _transformer_job(column, stable, trunk, warmup, kind="trunk")
+            yield trunk
         yield _transformer_job(column, tokens, trunk, warmup)
 
 

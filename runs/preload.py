@@ -1,4 +1,4 @@
-"""Imported first by the forkserver: it leaves with its launcher, at once.
+"""Imported first by the forkserver: it leaves with its launcher, and not before.
 
 By itself it would notice only after its imports, which take seconds. Linux alone can
 say so; elsewhere those seconds pass.
@@ -13,5 +13,7 @@ import sys
 PR_SET_PDEATHSIG = 1
 """The option of prctl(2) that names the signal to get when the parent dies."""
 
-if sys.platform == "linux" and any("forkserver" in word for word in sys.orig_argv):
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+if any("forkserver" in word for word in sys.orig_argv):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which is for the launcher
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -69,8 +69,9 @@ def open_evaluator(folder: Path, corpus: Path, device: str = "cpu") -> LoadedEva
     if not (folder / published_evaluator.WEIGHTS).exists():
         return evaluator.load(folder, device)
     made_of = read_json(corpus / CONFIG)
-    texts = Path(made_of.get("path", "")) / "texts"
-    theirs = made_of["kind"] == "humanml3d" and texts.is_dir()
+    section = made_of.get("settings", made_of)  # version 0.1 had it beside the rest
+    texts = Path(section.get("path", "")) / "texts"
+    theirs = section["kind"] == "humanml3d" and texts.is_dir()
     return published_evaluator.load(folder, texts if theirs else None, device)
 
 

@@ -233,8 +233,17 @@ class Transformers(Section):
         if isinstance(value, list | tuple):
             if not value:
                 raise ValueError("names no learning rate; give one, or leave it out")
-            return tuple(dict.fromkeys(value))
+            return tuple(each for n, each in enumerate(value) if each not in value[:n])
         return value
+
+    @model_validator(mode="after")
+    def _warm_before_cooling(self) -> Transformers:
+        if self.schedule == "wsd" and self.warmup + self.cooldown > 1:
+            raise ValueError(
+                f"warmup {self.warmup:g} and cooldown {self.cooldown:g} are more than "
+                "the whole of the shortest budget, which has both; lower one of them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_kind_of_budget(self) -> Transformers:
@@ -269,7 +278,7 @@ class Transformers(Section):
         (rate,) = self.learning_rates
         if isinstance(rate, float):
             return rate
-        return rate.base if self.parametrization == "mup" else rate.at(d_model)
+        return rate.at(64 if self.parametrization == "mup" else d_model)
 
 
 class Grid(Section):

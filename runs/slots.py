@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from scaling.errors import ScalingError
 from scaling.runs.group import ONE, Parallel
+
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Where a container's share of the processors stands: microseconds in a period of so
+many, or `max`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +26,11 @@ class Slot:
     """Processor threads of each of its processes."""
     parallel: Parallel = ONE
     """Processes of a transformer run; on GPUs its own and those that follow it."""
+
+    @property
+    def processors(self) -> int:
+        """Processors that a job keeps busy."""
+        return self.threads * self.parallel.processes
 
 
 def find_device(name: str) -> str:
@@ -61,6 +71,16 @@ def hardware(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
+def processors() -> int:
+    """Count the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    quota, _, period = (QUOTA.read_text() if QUOTA.exists() else "max").partition(" ")
+    return min(count, max(1, int(quota) // int(period))) if quota.isdigit() else count
+
+
 def slots_of(
     devices: tuple[str, ...],
     jobs: int | None,
@@ -97,9 +117,8 @@ def slots_of(
             )
         devices = devices[: len(devices) // each * each : each]
     if jobs is None:
-        processors = len(os.sched_getaffinity(0))
-        on_processors = devices == ("cpu",)
-        jobs = max(1, processors // (threads * each)) if on_processors else len(devices)
+        room = max(1, processors() // (threads * each))
+        jobs = room if devices == ("cpu",) else len(devices)
     return tuple(
         Slot(device=devices[index % len(devices)], threads=threads, parallel=parallel)
         for index in range(jobs)

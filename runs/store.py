@@ -60,6 +60,14 @@ class MetricsLog:
         self.rows.append(row)
 
 
+def reason(folder: Path) -> str:
+    """Say why a job failed: the last line of its report."""
+    try:
+        return (folder / ERROR).read_text().strip().splitlines()[-1]
+    except (OSError, IndexError):  # it is being tried again
+        return f"see {folder / ERROR}"
+
+
 def derive_tables(out: Path) -> None:
     """Write `runs.csv` and `tokenizers.csv` from the run folders.
 

@@ -29,6 +29,9 @@ from scaling.runs.sources import SPLITS, UNREADABLE, Report
 
 Codes = NDArray[np.int32]
 
+BESIDE = ("caption", "label", "split")
+"""What a file may say of each row, beside its name; anything else is not read."""
+
 FORMATS = (".npz", ".npy", ".safetensors", ".parquet")
 
 
@@ -202,7 +205,7 @@ def read(section: TokensCorpus, file: str) -> Table:
     arrays = _arrays(file, section.array)
     codes = arrays.pop(section.array, None)
     if codes is None:
-        if beside := {"name", "lengths", "caption", "label", "split"} & arrays.keys():
+        if beside := {"name", "lengths", *BESIDE} & arrays.keys():
             raise ScalingError(
                 f"{file} has {', '.join(sorted(beside))} and no {section.array!r}; "
                 f"it has: {', '.join(arrays)}. Name its tokens with corpus.array"
@@ -212,7 +215,8 @@ def read(section: TokensCorpus, file: str) -> Table:
     else:
         rows = _rows(file, codes, arrays.pop("lengths", None))
         numbers = range(len(rows))
-        names = [str(name) for name in arrays.pop("name", numbers)]
+        names = [str(name) for name in np.ravel(arrays.pop("name", numbers))]
+        arrays = {name: arrays[name] for name in BESIDE if name in arrays}
     _require_each(file, names, {"name": names, **arrays}, len(rows))
     kept = [
         _row(file, *each, section.padding) for each in zip(names, rows, strict=True)
@@ -281,6 +285,11 @@ def _rows(file: str, codes: Any, lengths: Any) -> list[Any]:
             f"with{'out' if lengths is None else ''} lengths; expected (tokens,) with "
             "lengths, or (rows, positions): reshape them"
         )
+    if np.ndim(lengths) != 1 or np.asarray(lengths).dtype.kind not in "iu":
+        raise ScalingError(
+            f"{file}: lengths are {np.asarray(lengths).dtype} of shape "
+            f"{np.shape(lengths)}; expected one whole number a row: write it anew"
+        )
     stops = np.cumsum([0, *lengths])
     if stops[-1] != len(codes) or min(lengths, default=0) < 0:
         raise ScalingError(
@@ -291,18 +300,19 @@ def _rows(file: str, codes: Any, lengths: Any) -> list[Any]:
 
 
 def _row(
-    file: str, name: str, row: Any, padding: int | None
+    file: str, name: str, tokens: Any, padding: int | None
 ) -> NDArray[np.integer[Any]]:
     """Give the tokens of a row, without what fills up its end."""
+    row: NDArray[np.integer[Any]] = np.asarray(tokens)
     if row.size and (row.ndim != 1 or row.dtype.kind not in "iu"):
         raise ScalingError(
             f"{file}: row {name!r} has shape {row.shape} of {row.dtype}; expected one "
             "dimension of whole numbers: flatten it, or cast it"
         )
     if padding is None or not row.size:
-        return np.asarray(row)
-    tokens = np.flatnonzero(row != padding)
-    return np.asarray(row[: tokens[-1] + 1 if tokens.size else 0])
+        return row
+    kept = np.flatnonzero(row != padding)
+    return row[: kept[-1] + 1 if kept.size else 0]
 
 
 def _require_each(
@@ -310,9 +320,10 @@ def _require_each(
 ) -> None:
     """Refuse what does not stand beside each row, and names that are not unique."""
     for column, values in columns.items():
-        if np.ndim(values) != 1 or len(values) != rows:
+        each = np.asarray(values, object)
+        if each.shape != (rows,) or any(isinstance(x, list | np.ndarray) for x in each):
             raise ScalingError(
-                f"{file}: {column} has shape {np.shape(values)} beside {rows} rows; "
+                f"{file}: {column} has shape {each.shape} beside {rows} rows; "
                 "expected one value a row: mend or remove it"
             )
     if len(set(names)) < rows:

@@ -116,10 +116,8 @@ def main(job: Job, place: Place, slot: Slot, over: int, launcher: Connection) ->
 
 
 def _tell(launcher: Connection, message: Message) -> None:
-    try:
+    with suppress(BrokenPipeError):  # it is gone; the state is written all the same
         launcher.send(message)
-    except BrokenPipeError:  # it is gone, which is no failure of the job
-        os._exit(STOPPED)
 
 
 def _leased(task: _Task, over: int, launcher: Connection) -> Message:

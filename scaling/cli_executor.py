@@ -73,14 +73,15 @@ class ClusterOptions:
             settings=self.sbatch,
         )
 
-    def agent(self, out: Path, jobs: int | None, device: str, threads: int) -> Agent:
+    def agent(self, out: Path, slot: Slot, jobs: int | None, device: str) -> Agent:
         """Say what each agent does: it keeps to what it was given of its node."""
         from scaling.runs.executors import Agent
 
         if not self.gpus:
-            jobs = jobs or max(1, self.cpus // threads)
+            jobs = jobs or max(1, self.cpus // slot.processors)
             device = "cpu" if device == "auto" else device
-        return Agent(out=str(out.resolve()), jobs=jobs, device=device, threads=threads)
+        where = str(out.resolve())
+        return Agent(out=where, jobs=jobs, device=device, threads=slot.threads)
 
     def launch(
         self,
@@ -106,7 +107,7 @@ class ClusterOptions:
         engine = self.engine()
         claim(plan, out, slot)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        agent = self.agent(out, jobs, device, slot.threads)
+        agent = self.agent(out, slot, jobs, device)
         return run_on(engine, agent, self.agents, board)
 
 

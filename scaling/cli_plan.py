@@ -65,7 +65,11 @@ if TYPE_CHECKING:
     help="Codes of the runs in that grid, where the law does not know them.",
 )
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Of the simulation."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the simulation.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @plain_errors

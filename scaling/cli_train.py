@@ -30,13 +30,17 @@ if TYPE_CHECKING:
 # --- run ---
 
 
+AUTO = 0
+"""Threads that are to be chosen."""
+
+
 class _Threads(click.IntRange):
-    """A number of threads, or `auto`, which is None."""
+    """A number of threads, or `auto`."""
 
     name = "threads"
 
     def convert(self, value: Any, *context: Any) -> Any:
-        return None if value == "auto" else super().convert(value, *context)
+        return AUTO if value == "auto" else super().convert(value, *context)
 
 
 THREADS = _Threads(min=1)
@@ -53,11 +57,9 @@ THREADS = _Threads(min=1)
 @click.option(
     "--threads",
     type=THREADS,
-    default="1",
-    show_default=True,
     metavar="[INTEGER|auto]",
-    help="Processor threads per job; another number may round differently. auto: as "
-    "many as end the grid soonest; those of the first launch stay.",
+    help="Processor threads per process; another number may round differently. auto: "
+    "as many as end the grid soonest.  [default: those of the first launch, or 1]",
 )
 @device_option
 @executor_options
@@ -65,9 +67,8 @@ THREADS = _Threads(min=1)
     "--processes-per-run",
     "processes",
     type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Processes of each transformer run, one per GPU.",
+    help="Processes of each transformer run, one per GPU.  [default: as at the first "
+    "launch, or 1]",
 )
 @click.option(
     "--parallel",
@@ -116,7 +117,7 @@ def run(
     threads: int | None,
     device: str,
     cluster: ClusterOptions,
-    processes: int,
+    processes: int | None,
     parallel: Any,
     export: tuple[str, ...],
     price: float | None,
@@ -145,7 +146,7 @@ def run(
     forkserver.begin(threads or 1)
 
     from scaling.runs.board import Board
-    from scaling.runs.claim import kept_threads, require_own
+    from scaling.runs.claim import kept_parallel, kept_threads, require_own
     from scaling.runs.export import exporting
     from scaling.runs.forecast import forecast
     from scaling.runs.group import Parallel
@@ -160,15 +161,17 @@ def run(
 
     plan = expand(study)
     out = out or Path(study.study)
+    require_own(plan, out)
     wish = Wish(
         devices=("cpu",) if cluster.elsewhere else find_devices(device),
         jobs=jobs,
-        threads=threads or kept_threads(out),
-        parallel=Parallel(processes=processes, kind=parallel),
+        threads=threads or kept_threads(out) or (None if threads == AUTO else 1),
+        parallel=Parallel(processes=processes, kind=parallel)
+        if processes
+        else kept_parallel(out),
     )
-    require_own(plan, out)
     if study.transformers is not None:
-        require_shares(study.transformers.batch_size, processes)
+        require_shares(study.transformers.batch_size, wish.parallel.processes)
     done = jobs_done(plan.jobs, out)
     expected = forecast(plan, done, wish, price)
     if as_json:

@@ -125,6 +125,9 @@ COLUMNS = _columns(
 )
 
 
+TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
+"""How logs and tables write yes and no, in small letters."""
+
 MEASURES = (
     *("fid", "kid", "r_precision_1", "r_precision_2", "r_precision_3"),
     *("matching_score", "diversity", "multimodality"),

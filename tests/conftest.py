@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,11 @@ transformers:
   batch_size: 4
   evaluations: 3
 """
+
+
+# what starts the tests in the background may have had Ctrl-C ignored, which processes
+# inherit; those of the tests are to hear it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class CommandLine:

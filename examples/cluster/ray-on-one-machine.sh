@@ -27,7 +27,7 @@ node() { # NAME OPTION...: start a node and wait until it is up
         > "$1.log" 2>&1 &
     echo $! > "$1.pid"
     until grep -q "Ray runtime started" "$1.log"; do
-        grep -q . "/proc/$!/cmdline" || fail "$1 did not start; see $folder/$1.log"
+        kill -0 $! 2> /dev/null || fail "$1 did not start; see $folder/$1.log"
         sleep 0.2
     done
 }

@@ -207,3 +207,16 @@ def test_a_store_is_read_with_the_runs_that_diverged(
     assert list(cell.losses) == [0.002, 0.004, 1e30]
     assert math.isnan(cell.losses[1e30])
     assert cell.reason == (UNSTABLE if cell.tried == 0.004 else LOW)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("learning_rate", "high"), ("learning_rate", math.inf), ("d_model", 0)],
+)
+def test_a_rate_or_width_that_is_none_is_named(column: str, value: Any) -> None:
+    table = pd.DataFrame(
+        {"d_model": 64, "learning_rate": [1e-3, 2e-3], "flops": 1e9, "loss": [2.0, 3.0]}
+    ).astype({column: object})
+    table.loc[1, column] = value
+    with pytest.raises(ScalingError, match=f"{column} is {value} in run row 2 of"):
+        best_rates(table)

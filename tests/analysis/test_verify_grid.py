@@ -316,3 +316,16 @@ def test_the_head_of_several_names_each():
     assert f"4 runs, {sum(c.flops for c in found):.6g} FLOPs (openai) in all." in head
     for each in found:
         assert f"D = {each.tokens:,}, C = {each.flops:.6g} FLOPs: loss" in head
+
+
+def test_codebooks_without_levels_are_named_by_their_codes(tmp_path):
+    template = {
+        "corpus": {"kind": "text"},
+        "tokenizers": {"quantizers": ["bpe"], "codebooks": [512]},
+        "transformers": {"batch_size": 4},
+    }
+    path = tmp_path / "verify.yaml"
+    path.write_text(grid_for([configuration(template, V=300)], template, "verify"))
+    grid = load_grid(path)
+    assert grid.tokenizers.codebooks == (300,)
+    assert grid.transformers.points[0].codebook == 300

@@ -40,6 +40,14 @@ def test_a_grid_that_means_other_jobs_here_is_refused(store: Path) -> None:
         work_on(store, stream=io.StringIO())
 
 
+def test_a_grid_of_another_version_is_refused(store: Path) -> None:
+    grid = json.loads((store / "grid.json").read_text())
+    grid["grid"]["transformers"]["rotary"] = True
+    (store / "grid.json").write_text(json.dumps(grid))
+    with pytest.raises(ScalingError, match="use the version that began the store"):
+        work_on(store, stream=io.StringIO())
+
+
 def test_a_folder_without_a_grid_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         ScalingError, match=r"holds no grid\.json; expected a run store"

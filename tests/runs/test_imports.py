@@ -501,3 +501,23 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert set(missing(imported)) == {"D", "C"}
     assert "D is missing: name it with --columns D=NAME" in text(imported)
     assert sources(imported) == {"total_params": "N", "loss": "val_loss"}
+
+
+@pytest.mark.parametrize("said", [(False, True), ("false", "True"), (0, 1.0)])
+def test_what_is_cooled_stays_told(tmp_path: Path, said: tuple[Any, Any]) -> None:
+    rows = [{"step": n, "loss": 3 - n, "cooled": x} for n, x in enumerate(said, 1)]
+    path = tmp_path / "log.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert [row["cooled"] for row in load([path]).rows] == [False, True]
+
+
+def test_a_column_has_one_source(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", [{"a": 1.0, "b": 2.0}])
+    with pytest.raises(ScalingError, match="loss both 'a' and 'b'"):
+        load([path], {"L": "a", "loss": "b"})
+
+
+def test_what_cannot_be_derived_is_said(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", [{"loss": 3.0, "flops": 1e9}])
+    notes = load([path], derive=["N"]).notes
+    assert "--derive N has no effect on 1 run, which lack C and D" in notes

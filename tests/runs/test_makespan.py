@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling.runs.jobs import Job
@@ -25,6 +25,7 @@ def jobs(**transformers: object) -> tuple[Job, ...]:
     return expand(Grid.model_validate(content)).jobs
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9), st.lists(st.floats(0.1, 99), min_size=11, max_size=11))
 def test_it_lies_between_its_bounds(slots: int, times: list[float]) -> None:
     plan = jobs()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from scaling.runs import packing
 from scaling.runs.claim import kept_threads
 from scaling.runs.extent import Extent, extent_of
+from scaling.runs.group import ONE, Parallel
 from scaling.runs.jobs import Job
 from scaling.runs.memory import job_bytes
 from scaling.runs.packing import Wish, memory_of, pack
@@ -99,6 +101,16 @@ def test_no_more_jobs_than_the_memory_has_room_for(
     packed = pack(plan, EXTENT, Wish(devices=("cpu",)))
     assert len(packed.slots) == 1
     assert packed.why == "A JOB TAKES 0.5 GB AND THERE ARE 0.2 GB OF MEMORY"
+
+
+def test_the_processes_of_a_run_share_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = jobs(9)
+    room_for(monkeypatch, 4.5 * max(job_bytes(job, EXTENT) for job in plan))
+    two = Wish(devices=("cpu",), jobs=4, parallel=Parallel(processes=2))
+    assert len(pack(plan, EXTENT, replace(two, parallel=ONE)).slots) == 4
+    assert len(pack(plan, EXTENT, two).slots) == 2
 
 
 def test_a_container_s_limit_counts(

@@ -250,7 +250,7 @@ def test_a_rule_falls_with_the_width(tmp_path: Path) -> None:
     assert section.learning_rate_for(64) == 0.005
     wide = grid(tmp_path, change, "transformers.parametrization=mup").transformers
     assert wide is not None
-    assert wide.learning_rate_for(64) == 0.01
+    assert wide.learning_rate_for(16) == wide.learning_rate_for(256) == 0.005
 
 
 def test_points_are_single_runs(tmp_path: Path) -> None:
@@ -309,3 +309,20 @@ def test_text_is_known_by_what_its_files_hold(tmp_path: Path) -> None:
     assert expand(moved).jobs[0].folder == before
     (tmp_path / "elsewhere" / "0.py").write_text("x = 9")
     assert expand(moved).jobs[0].folder != before
+
+
+@pytest.mark.parametrize(("budgets", "trunks"), [([100, 120], 1), ([10], 0)])
+def test_no_trunk_starts_from_itself_or_is_empty(
+    tmp_path: Path, budgets: list[int], trunks: int
+) -> None:
+    few = ("transformers.cooldown=0.99", "transformers.warmup=0")
+    plan = expand(grid(tmp_path, *WSD, *few, f"transformers.tokens={budgets}"))
+    segments = [job for job in plan.jobs if job.kind == "trunk"]
+    sizes = {job.size for job in plan.transformers}
+    assert len(segments) == trunks * len(sizes)
+    assert all(job.tokens and job.trunk is None for job in segments)
+
+
+def test_a_trunk_is_warm_before_it_cools(tmp_path: Path) -> None:
+    with pytest.raises(ScalingError, match=r"warmup 0.9 and cooldown 0.2 .* lower one"):
+        grid(tmp_path, *WSD, "transformers.warmup=0.9")

@@ -160,7 +160,9 @@ def test_the_published_evaluator_reads_the_tags_of_humanml3d(
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "000000.txt").write_text("he walks#walk/VERB#0.0#0.0\n")
     for kind, second in (("humanml3d", 3), ("packed", 2)):  # walk, unknown
-        write_json(tmp_path / "config.json", {"kind": kind, "path": str(tmp_path)})
+        settings = {"kind": kind, "path": str(tmp_path)}
+        about = {"kind": "corpus", "settings": settings}
+        write_json(tmp_path / "config.json", about)
         (words,) = score.open_evaluator(folder, tmp_path).read(["he walks"])
         assert words[1, 0] == second
 

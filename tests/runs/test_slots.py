@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
 
 from scaling.errors import ScalingError
-from scaling.runs.slots import find_device, find_devices, slots_of
+from scaling.runs import slots as module
+from scaling.runs.slots import find_device, find_devices, processors, slots_of
 
 
 def test_jobs_are_spread_in_turn() -> None:
@@ -25,8 +27,22 @@ def test_by_default_there_is_one_per_gpu() -> None:
 @pytest.mark.parametrize("threads", [1, 2, 1000])
 def test_slots_do_not_fight_for_processors(threads: int) -> None:
     slots = slots_of(("cpu",), None, threads)
-    processors = len(os.sched_getaffinity(0))
-    assert len(slots) == max(1, processors // threads)
+    assert len(slots) == max(1, processors() // threads)
+
+
+def test_a_container_s_share_of_the_processors_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quota = tmp_path / "cpu.max"
+    monkeypatch.setattr(module, "QUOTA", quota)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
+    found = {}
+    for text in ("max 100000\n", "250000 100000\n", "50000 100000\n"):
+        quota.write_text(text)
+        found[text] = processors()
+    assert [*found.values()] == [64, 2, 1]
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert processors() == 1, "elsewhere than on Linux"
 
 
 def test_auto_takes_every_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,10 +189,8 @@ class TestTransformer:
         assert done.returncode == 0, done.stderr
         (folder,) = (tmp_path / "out").glob("text-*")
         assert read_json(folder / RESULT)["width"] == WIDTH
-        configs = [
-            read_json(path) for path in sorted((tmp_path / "out").glob("1x*/*.json"))
-        ]
-        assert {c["text_width"] for c in configs if "text_width" in c} == {WIDTH}
+        found = sorted((tmp_path / "out").glob("1x*/config.json"))
+        assert {read_json(path)["settings"]["text_width"] for path in found} == {WIDTH}
         for metrics in (tmp_path / "out").glob("1x*/metrics.jsonl"):
             rows = MetricsLog(metrics).rows
             assert rows[-1]["loss"] < rows[0]["loss"]

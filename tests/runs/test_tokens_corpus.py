@@ -166,6 +166,7 @@ def test_rows_without_a_token_are_left_out_and_counted(tmp_path: Path) -> None:
         ({"a": np.zeros((2, 3), int)}, r"row 'a' has shape \(2, 3\) .* flatten it"),
         ({"a": np.array(3)}, r"row 'a' has shape \(\)"),
         ({"codes": FLAT}, r"shape \(\d+,\), without lengths"),
+        ({"codes": FLAT, "lengths": LENGTHS / 1}, "lengths are float64 of shape"),
         ({"codes": FLAT, "lengths": LENGTHS[1:]}, "lengths sum up to .* expected as"),
         (
             {"codes": PADDED, "split": SPLITS[1:]},

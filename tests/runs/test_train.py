@@ -173,6 +173,14 @@ def test_where_a_trunk_was_cut_before_changes_nothing(tmp_path: Path) -> None:
         assert same_state(same[0], same[2])
 
 
+def test_segments_that_end_in_one_batch_hand_the_state_on(tmp_path: Path) -> None:
+    jobs = planned(tmp_path, "tokens=[1600, 1602]")
+    assert [job.kind for job in jobs] == ["trunk", "transformer"] * 2
+    for job in jobs:
+        assert run(job, tmp_path)["status"] == "finished"
+    assert same_state(tmp_path / jobs[0].folder, tmp_path / jobs[2].folder)
+
+
 def test_a_branch_begins_as_the_trunk_ended(tmp_path: Path) -> None:
     """A rate of 0 after the trunk leaves its weights as they are."""
     trunk, branch = planned(tmp_path, "tokens=[1000]")

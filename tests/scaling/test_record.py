@@ -221,6 +221,7 @@ class TestColumns:
             *("seconds", "code_version", "status"),
         ]
         added = {"size", "corpus", "quantizer", *SCORES}
+        added |= {"bits_per_byte", "train_loss", "cooled"}
         assert [name for name in COLUMNS if name not in added] == design
         assert all(name == column.name for name, column in COLUMNS.items())
 
