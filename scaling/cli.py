@@ -22,7 +22,8 @@ from scaling.cli_laws import fit, plot
 from scaling.cli_plan import plan
 from scaling.cli_predict import compare, predict
 from scaling.cli_rates import rates
-from scaling.cli_train import flops, run, status
+from scaling.cli_run import run
+from scaling.cli_status import flops, status
 from scaling.cli_work import work
 
 

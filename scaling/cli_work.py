@@ -13,7 +13,7 @@ from scaling.cli_common import (
     plain_errors,
     stoppable,
 )
-from scaling.cli_train import close
+from scaling.cli_run import close
 
 
 @click.command()

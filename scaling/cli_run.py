@@ -1,4 +1,4 @@
-"""The commands before there are losses: `scaling run`, `status`, `flops`."""
+"""The command that trains a grid: `scaling run`."""
 
 from __future__ import annotations
 
@@ -9,26 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.cli_common import (
-    device_option,
-    jobs_option,
-    plain_errors,
-    stoppable,
-)
+from scaling.cli_common import device_option, jobs_option, plain_errors, stoppable
 from scaling.cli_executor import ClusterOptions, executor_options
 from scaling.errors import ScalingError
-from scaling.models.flops import (
-    CONVENTIONS,
-    PAPER_CONTEXT,
-    PAPER_TEXT_WIDTH,
-    Architecture,
-)
 
 if TYPE_CHECKING:
+    from scaling.runs.forecast import Forecast
     from scaling.runs.launch import Outcome
-
-# --- run ---
-
 
 AUTO = 0
 """Threads that are to be chosen."""
@@ -143,46 +130,57 @@ def run(
         raise click.UsageError("--json prints the plan alone; add --dry-run")
     settings = [*overrides, *([f"seeds=[{seed}]"] if seed is not None else [])]
     study = load_grid(grid, settings)
-    forkserver.begin(threads or 1)
+    forkserver.begin(threads or 1)  # its imports beside our own
 
-    from scaling.runs.board import Board
     from scaling.runs.claim import kept_parallel, kept_threads, require_own
-    from scaling.runs.export import exporting
     from scaling.runs.forecast import forecast
     from scaling.runs.group import Parallel
-    from scaling.runs.launch import code_version, jobs_done, launch
+    from scaling.runs.launch import jobs_done
     from scaling.runs.packing import Wish
     from scaling.runs.plan import expand
     from scaling.runs.plan_table import plan_table
     from scaling.runs.slots import find_devices
-    from scaling.runs.store import RUNS, TOKENIZERS
     from scaling.runs.train import require_shares
-    from scaling.runs.worker import Place
 
     plan = expand(study)
     out = out or Path(study.study)
     require_own(plan, out)
+    several = Parallel(processes=processes, kind=parallel) if processes else None
     wish = Wish(
         devices=("cpu",) if cluster.elsewhere else find_devices(device),
         jobs=jobs,
         threads=threads or kept_threads(out) or (None if threads == AUTO else 1),
-        parallel=Parallel(processes=processes, kind=parallel)
-        if processes
-        else kept_parallel(out),
+        parallel=several or kept_parallel(out),
     )
     if study.transformers is not None:
         require_shares(study.transformers.batch_size, wish.parallel.processes)
-    done = jobs_done(plan.jobs, out)
-    expected = forecast(plan, done, wish, price)
+    expected = forecast(plan, jobs_done(plan.jobs, out), wish, price)
     if as_json:
         click.echo(json.dumps(expected.to_dict()))
     else:
         click.echo(plan_table(expected), err=not dry_run)
-    if dry_run:
-        return
-    slots = expected.packing.slots
-    place = Place(out=out, code_version=code_version())
-    board = Board(expected.packing.seconds, len(done), len(slots), sys.stderr)
+    if not dry_run:
+        _train(expected, out, cluster, export, jobs, device)
+
+
+def _train(
+    expected: Forecast,
+    out: Path,
+    cluster: ClusterOptions,
+    export: tuple[str, ...],
+    jobs: int | None,
+    device: str,
+) -> None:
+    """Launch a plan, here or on a cluster, and say where its table lies."""
+    from scaling.runs.board import Board
+    from scaling.runs.export import exporting
+    from scaling.runs.launch import code_version, jobs_done, launch
+    from scaling.runs.store import RUNS, TOKENIZERS
+    from scaling.runs.worker import Place
+
+    plan, slots = expected.plan, expected.packing.slots
+    done = len(plan.jobs) - len(expected.packing.seconds)
+    board = Board(expected.packing.seconds, done, len(slots), sys.stderr)
 
     def so_far() -> str:
         return f"{len(jobs_done(plan.jobs, out))} of {len(plan.jobs)} jobs done; "
@@ -191,6 +189,7 @@ def run(
         with exporting(out, export):
             outcome = cluster.launch(plan, out, slots[0], jobs, device, board)
     else:
+        place = Place(out=out, code_version=code_version())
         with stoppable(so_far), exporting(out, export):
             outcome = launch(plan, place, slots, board)
     close(outcome)
@@ -208,103 +207,3 @@ def close(outcome: Outcome) -> None:
             f"{jobs} failed, so that {outcome.waiting} more could not start; "
             f"{first}: {reason}; nothing finished is lost: run the same command again"
         )
-
-
-# --- status ---
-
-
-@click.command()
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@plain_errors
-def status(out: Path, as_json: bool) -> None:
-    """Show what is done and what is not in a run store.
-
-    \b
-    Example:
-      scaling status quickstart
-    """
-    from scaling.runs.status import read_status, table
-
-    states = read_status(out)
-    if as_json:
-        click.echo(json.dumps([state.to_dict() for state in states]))
-    else:
-        click.echo(table(states))
-
-
-# --- flops ---
-
-
-@click.command()
-@click.option(
-    "--size",
-    "size_name",
-    required=True,
-    help="44M to 3B by name, or LAYERSxHEADSxWIDTH.",
-)
-@click.option(
-    "--codebook", type=int, required=True, help="Codebook size V, taken as given."
-)
-@click.option(
-    "--n-ctx",
-    type=int,
-    default=PAPER_CONTEXT,
-    show_default=True,
-    help="Positions in a sequence, text included.",
-)
-@click.option(
-    "--prefix",
-    type=int,
-    default=0,
-    show_default=True,
-    help="Text positions among them (matmul only).",
-)
-@click.option(
-    "--text-width",
-    type=int,
-    default=PAPER_TEXT_WIDTH,
-    show_default=True,
-    help="Width of the text states (matmul and 6nd).",
-)
-@click.option(
-    "--convention",
-    type=click.Choice(list(CONVENTIONS)),
-    help="Only this one.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@plain_errors
-def flops(
-    size_name: str,
-    codebook: int,
-    n_ctx: int,
-    prefix: int,
-    text_width: int,
-    convention: str | None,
-    as_json: bool,
-) -> None:
-    """Count forward FLOPs per token in each convention.
-
-    Training costs three times as much: C = 3 f D.
-
-    \b
-    Example:
-      scaling flops --size 44M --codebook 256
-      scaling flops --size 4x4x128 --codebook 1024 --convention openai --json
-    """
-    from scaling.models.sizes import size
-
-    architecture = Architecture(
-        size=size(size_name),
-        codebook_size=codebook,
-        n_ctx=n_ctx,
-        n_prefix=prefix,
-        text_width=text_width,
-    )
-    names = [convention] if convention else list(CONVENTIONS)
-    counts = {name: CONVENTIONS[name](architecture) for name in names}
-    if as_json:
-        click.echo(json.dumps(counts))
-        return
-    for name, count in counts.items():
-        click.echo(f"{name:<8}{count:>16,} FLOPs per token, forward")
