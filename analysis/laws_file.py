@@ -27,6 +27,7 @@ from scaling.analysis.study import KIND as STUDY
 from scaling.analysis.study import Study, read_fields
 from scaling.analysis.verify_grid import counting_of, find_template, grid_for
 from scaling.errors import ScalingError
+from scaling.models.flops import CONVENTIONS
 from scaling.models.levels import DOWNSAMPLING
 from scaling.models.skeleton import FPS
 
@@ -160,8 +161,9 @@ class Laws:
         """Find the convention that the rows were counted in: 6nd where they show it."""
         if self.fit is None:
             return "openai"
-        if self.fit.sample.flops_convention:
-            return self.fit.sample.flops_convention
+        counted = self.fit.sample.flops_convention
+        if counted:  # or else by the trainer that logged it, of which nothing is known
+            return counted if counted in CONVENTIONS else "6nd"
         cost = cost_of(self.fit.formula, self.fit.sample)
         plain = math.isclose(cost.factor, 6, rel_tol=0.01)
         return "6nd" if plain and abs(cost.exponent - 1) < 1e-3 else "openai"

@@ -29,7 +29,15 @@ def _lines(found: Rates) -> Iterator[str]:
     yield from wrap(_rule(found))
     if lines := found.yaml():
         yield ""
-        yield "For the grid:"
+        known = found.rule is not None and not math.isnan(found.rule.base.low)
+        yield (
+            "For the grid:"
+            if known
+            else (
+                "For the grid, though too few cells say how well; more rates or widths "
+                "would tell:"
+            )
+        )
         yield ""
         yield lines
     yield from section("Notes", found.notes)

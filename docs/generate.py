@@ -201,7 +201,8 @@ def cli_page() -> str:
     """Show the help of every command."""
     parts = [CLI_HEAD]
     for name, command in _commands(main):
-        context = click.Context(command, info_name=name)
+        # as the group gives it: a command keeps the help option of its first context
+        context = click.Context(command, info_name=name, **main.context_settings)
         context.max_content_width = 88
         text = re.sub(r"[ \t]+\n", "\n", command.get_help(context))
         parts.append(f"\n## {name}\n\n```text\n{text}\n```\n")

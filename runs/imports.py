@@ -147,6 +147,12 @@ def load(
             f"{runs[0].chosen['loss'].source} is no finite number in any row; expected "
             "a loss: name another with --columns L=NAME"
         )
+    files = {run.log.path for run in kept}
+    if len(files) > 1:
+        notes.append(
+            f"rows of {len(files)} files become one table; where they are of different "
+            "data, import and fit each by itself"
+        )
     called = names(_renamed(run.log, asked) for run in kept)
     return Import(runs=tuple(kept), names=tuple(called), notes=tuple(notes))
 

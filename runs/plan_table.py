@@ -86,7 +86,9 @@ def _summary(forecast: Forecast, runs: int) -> str:
     spent = f", {forecast.flops:.2e} FLOPs" if runs else ""
     if runs and forecast.flops < forecast.flops_apart:
         share = forecast.flops / forecast.flops_apart
-        spent += f", {share:.0%} of one run per point"
+        spent += (
+            f" ({share:.0%} of one run per point; a job's are those after its trunk)"
+        )
     left = f"about {duration(forecast.packing.makespan)} to go"
     if forecast.cost is not None:
         left += f" for {money(forecast.cost)}"

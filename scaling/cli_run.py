@@ -203,7 +203,8 @@ def close(outcome: Outcome) -> None:
     if outcome.failed:
         first, reason = next(iter(outcome.failed.items()))
         jobs = "1 job" if len(outcome.failed) == 1 else f"{len(outcome.failed)} jobs"
+        waiting = f", so that {outcome.waiting} more could not start"
         raise ScalingError(
-            f"{jobs} failed, so that {outcome.waiting} more could not start; "
-            f"{first}: {reason}; nothing finished is lost: run the same command again"
+            f"{jobs} failed{waiting if outcome.waiting else ''}; {first}: {reason}; "
+            "what is finished is kept: mend that, and run the same command again"
         )

@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def write_aside(path: Path, write: Callable[[Path], object]) -> None:
             raise
         raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not there, or nothing can be removed there
+            aside.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -61,7 +61,7 @@ def test_trunks_have_a_word_of_their_own_and_what_they_save_is_said() -> None:
     # the trunk to 80 % of 4000, and 20 % of each budget
     tokens = 3200 + 0.2 * (1000 + 2000 + 3000 + 4000)
     share = round(100 * tokens / 10_000)
-    assert f", {share} % of one run per point; ".replace(" %", "%") in lines[-1]
+    assert f" ({share} % of one run per point; ".replace(" %", "%") in lines[-1]
     assert foretold.flops / foretold.flops_apart == pytest.approx(tokens / 10_000)
 
 

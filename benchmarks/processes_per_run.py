@@ -1,6 +1,6 @@
 """One run on one process and on two by torch.distributed, side by side.
 
-    python benchmarks/distributed.py --size 4x4x128 --tokens 20000
+    python benchmarks/processes_per_run.py --size 4x4x128 --tokens 20000
 
 On processors the processes speak over gloo. Each has one thread, so on k free cores k
 processes have k times the arithmetic; what they say to each other is what they lose.
