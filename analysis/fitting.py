@@ -160,10 +160,8 @@ class Fit:
     @property
     def residual_unit(self) -> str:
         """What residuals are in."""
-        if self.objective.space == "log":
-            return "log loss"
         unit = self.sample.loss_unit
-        return "nats per token" if unit == "nats" else unit
+        return self.objective.unit("nats per token" if unit == "nats" else unit)
 
     def predict(self, inputs: Mapping[str, ArrayLike] | pd.DataFrame) -> Array:
         """Evaluate the law.

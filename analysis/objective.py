@@ -83,6 +83,10 @@ class Objective:
         space = "log" if np.all(np.asarray(loss) > 0) else "linear"
         return cls(**{"space": space, **given})
 
+    def unit(self, loss: str = "nats per token") -> str:
+        """Say what residuals are in, of losses in a unit."""
+        return "log loss" if self.space == "log" else loss
+
     def __str__(self) -> str:
         words = {
             "lsq": "least squares",

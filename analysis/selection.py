@@ -131,7 +131,7 @@ class Selection:
         best = self.best
         rmse = {name: window.rmse for name, window in self.scored.items()}
         least, *others = rmse
-        unit = self.fit.residual_unit
+        unit = best.fit.residual_unit if best.fit else self.objective.unit()
         found = f"{rmse[best.name]:.2g} {unit} on rows held out"
         if best.name != least:
             return (
