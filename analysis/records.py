@@ -96,15 +96,7 @@ def read(
     score, columns = measures.asked(columns or {})
     renamed = _renamed(columns)
     if list(named) == ["scamo"]:
-        if score:
-            raise ScalingError(measures.unscored("scamo", score))
-        measures.refuse_other_losses(columns)
-        if uncooled:
-            raise ScalingError(
-                "--rows uncooled: all runs of scamo are cooled; leave it out"
-            )
-        records = reference.records()
-        return replace(records, notes=(UNUSED, *records.notes)) if columns else records
+        return _scamo(score, columns, uncooled=uncooled)
     if "scamo" in named:
         raise ScalingError(
             "scamo is fitted alone: its sizes are FLOPs per token, not parameters; "
@@ -129,6 +121,19 @@ def read(
         tables, loss = measures.as_loss(tables, score, notes)
     records = _joined(tables, loss, uncooled, notes, suspicions)
     return replace(records, suspicions=tuple(suspicions), derived=tuple(derived))
+
+
+def _scamo(score: str | None, columns: Mapping[str, str], *, uncooled: bool) -> Records:
+    """Give the built-in reference study, which has no scores and no other rows."""
+    if score:
+        raise ScalingError(measures.unscored("scamo", score))
+    measures.refuse_other_losses(columns)
+    if uncooled:
+        raise ScalingError(
+            "--rows uncooled: all runs of scamo are cooled; leave it out"
+        )
+    records = reference.records()
+    return replace(records, notes=(UNUSED, *records.notes)) if columns else records
 
 
 def _named(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -23,7 +24,7 @@ AnyItem = TypeVar("AnyItem", bound=Item, covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Captioned(Generic[AnyItem]):
+class Captioned(ABC, Generic[AnyItem]):
     """A corpus, whatever it is made of."""
 
     clips: tuple[AnyItem, ...]
@@ -37,10 +38,10 @@ class Captioned(Generic[AnyItem]):
         """All captions of one split."""
         return [text for clip in self.split(split) for text in clip.captions]
 
+    @abstractmethod
     def amount(self, split: str) -> Mapping[str, float]:
         """Amount of a split's data that does not depend on the tokenizer, by unit.
 
         Losses in bits per such a unit are comparable across codebooks: `second` of
         motion, `byte` of text; nothing where the data says nothing.
         """
-        raise NotImplementedError

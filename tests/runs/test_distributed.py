@@ -218,6 +218,7 @@ def test_a_worker_that_is_killed_takes_its_processes_with_it(
     with long_run(store, tmp_path) as (worker, family, _):
         worker.kill()
         wait_for(lambda: all(map(gone, family)))
+        assert worker.wait() == -signal.SIGKILL
 
 
 def test_a_process_that_is_killed_takes_the_worker_with_it(
