@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from scaling.record import METRICS, Row, read_metrics
-from scaling.runs import corpora, distributed, tokenize, train
+from scaling.runs import corpora, distributed, eager, shared, tokenize, train
 from scaling.runs.distributed import Order
 from scaling.runs.grid import load_grid
 from scaling.runs.group import Kind, Parallel
@@ -63,12 +63,12 @@ def reporter(said: list[str]) -> Reporter:
 
 def alone(job: TransformerJob, out: Path) -> None:
     """Train on this process."""
-    corpus = corpora.opened(out / job.corpus)
-    encode, text_vocab_size = train.caption_texts(job, corpus, out)
+    index = shared.Index(out / job.corpus)
+    captions, text_vocab_size = shared.captions_of(job, index, out)
     model = train.build_model(job, text_vocab_size)
     codes = tokenize.read_tokens(out / job.tokenizer)
-    splits = train.splits_of(job, corpus, codes, encode)
-    amount = corpus.amount("test")
+    splits = shared.splits_of(job, index, codes, captions)
+    amount = index.amount("test")
     train.run(job, model, splits, amount, out / job.folder, "cpu", reporter([]))
 
 
@@ -93,7 +93,7 @@ def seconds(found: list[Row]) -> float:
 def main(size: str, tokens: int, processes: int) -> None:
     """Compare one process with several."""
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    eager.repeat_bit_by_bit()
     folder = Path(tempfile.mkdtemp(prefix="distributed-"))
     job = prepare(folder, size, tokens)
     alone(job, folder)

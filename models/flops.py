@@ -103,26 +103,30 @@ def openai(architecture: Architecture) -> int:
 def matmul_step(
     architecture: Architecture,
     *,
-    sequences: int,
     positions: int,
+    pairs: int,
+    read: int,
     text: int,
     targets: int,
 ) -> int:
     """Forward FLOPs of every matrix product that one batch runs.
 
-    Counted as executed: attention over the full square of positions, masked pairs
-    included, since that is what the product computes.
+    Counted as executed: attention over the full square of the longest row's positions
+    for every row, masked pairs included, since that is what the product computes.
 
     Parameters
     ----------
     architecture : Architecture
         Its `n_ctx` and `n_prefix` are not used.
-    sequences : int
-        Sequences in the batch.
     positions : int
-        Positions of each sequence, padding included.
+        Positions in the whole batch, none of which is padding.
+    pairs : int
+        Pairs of positions that attention compares: B T^2 for B rows, the longest of T.
+    read : int
+        Positions whose final state is read; all that follows the last block's attention
+        is done for these alone.
     text : int
-        Text positions in the whole batch, padding excluded.
+        Text positions in the whole batch.
     targets : int
         Predicted tokens in the whole batch; the head runs on these alone and
         predicts V codes and the end token.
@@ -133,9 +137,9 @@ def matmul_step(
         FLOPs; equal to `torch.utils.flop_counter` on the same forward pass.
     """
     L, d = architecture.size.n_layers, architecture.size.d_model
-    matrices = 2 * L * (4 * d**2 + 3 * d * architecture.size.d_ff)
-    attention = 4 * L * positions * d  # scores and weighted sum
-    blocks = sequences * positions * (matrices + attention)
+    before, after = 2 * 3 * d**2, 2 * (d**2 + 3 * d * architecture.size.d_ff)
+    matrices = L * positions * before + ((L - 1) * positions + read) * after
+    blocks = matrices + 4 * L * d * pairs  # scores and weighted sum
     head = 2 * d * (architecture.codebook_size + 1) * targets
     return blocks + head + 2 * architecture.text_width * d * text
 
@@ -145,7 +149,8 @@ def matmul(architecture: Architecture) -> int:
 
     A sequence of n_ctx positions has n_ctx - n_prefix tokens; what its prefix costs is
     shared among them and rounded to whole FLOPs. The end token counts as a position
-    though no model needs it as an input.
+    though no model needs it as an input, and the last block is counted whole, though
+    training reads no more of it than the tokens.
 
     >>> from scaling.models.sizes import size
     >>> matmul(Architecture(size=size("44M"), codebook_size=256))
@@ -154,8 +159,9 @@ def matmul(architecture: Architecture) -> int:
     tokens = architecture.n_ctx - architecture.n_prefix
     total = matmul_step(
         architecture,
-        sequences=1,
         positions=architecture.n_ctx,
+        pairs=architecture.n_ctx**2,
+        read=architecture.n_ctx,
         text=architecture.n_prefix,
         targets=tokens,
     )

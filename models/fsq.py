@@ -46,7 +46,9 @@ class FSQ(nn.Module):
                 f"levels {list(levels)} have {self.codebook_size} codes; expected at "
                 "most 2^53, which can be numbered without error: drop a channel"
             )
-        L = torch.tensor(levels, dtype=torch.float32)
+        # on the processor also where the model is built without memory (`meta`), whose
+        # arithmetic imports torch's compiler
+        L = torch.tensor(levels, dtype=torch.float32, device="cpu")
         even = (L % 2 == 0).float()
         # the bound reaches a little beyond the outermost levels (the 1e-3), so that
         # they keep a gradient; an even L has no level at zero, hence the shift

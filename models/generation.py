@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scaling.errors import ScalingError
+from scaling.models.batch import Batch
 from scaling.models.text import Text
-from scaling.models.transformer import Batch, Cache, PrefixTransformer
+from scaling.models.transformer import Cache, PrefixTransformer
 
 MAX_TOKENS = 49
 """HumanML3D's longest clip: 196 frames at 4 per token."""
@@ -55,6 +56,9 @@ class Sampling:
         """Uniform numbers of one row; asking for more changes none of the first."""
         return np.random.default_rng([self.seed, row]).random(number)
 
+
+_NO_END = -1
+"""Targets of rows are not asked for."""
 
 GREEDY = Sampling(temperature=0.0)
 """The likeliest token always."""
@@ -201,16 +205,15 @@ class CachedReader:
     ) -> None:
         self.model = model
         size, B = model.config.size, len(texts)
-        batch = _laid_out(texts, torch.zeros(B, 0, dtype=torch.long))
-        batch = batch.to(_device(model))
-        self.lengths = batch.is_text.sum(1)  # positions read so far, (B,)
-        longest = batch.is_text.shape[1]
+        batch = Batch.of(texts, [np.zeros(0, np.int64)] * B, _NO_END).to(_device(model))
+        self.lengths = batch.layout.num_text  # positions read so far, (B,)
+        longest = batch.layout.longest
         K = size.d_model // size.n_heads
         shape = (size.n_layers, 2, B, size.n_heads, longest + room, K)
         self.memory = model.head.weight.new_zeros(shape)
         positions = torch.arange(longest, device=self.lengths.device).expand(B, -1)
-        hidden = model.hidden(batch, self._caches(positions, longest))
-        self.hidden = _at(hidden, self.lengths - 1)
+        caches = self._caches(positions, longest)
+        self.hidden = model.hidden(batch, caches, batch.layout.last)
         """The final hidden state of each row's last position, (B, d)."""
 
     def read(self, codes: Tensor) -> None:
@@ -250,25 +253,9 @@ class Rereader:
         self.texts = [text for text, kept in chosen if kept]
 
     def _last_hidden(self) -> Tensor:
-        batch = _laid_out(self.texts, self.codes.cpu()).to(_device(self.model))
-        last = batch.is_text.sum(1) + self.codes.shape[1] - 1
-        return _at(self.model.hidden(batch), last)
-
-
-def _laid_out(texts: Sequence[Text], codes: Tensor) -> Batch:
-    """Lay out rows as text, then as many codes each, (B, n), padded at the end."""
-    lengths = torch.tensor([len(text) for text in texts])[:, None]
-    places = torch.arange(int(lengths.max()) + codes.shape[1])
-    is_text = places < lengths
-    ids = torch.zeros(is_text.shape, dtype=torch.long)
-    ids[~is_text & (places < lengths + codes.shape[1])] = codes.flatten()
-    text = torch.from_numpy(np.concatenate(texts))
-    return Batch(ids, is_text, torch.full_like(ids, -1), text)
-
-
-def _at(hidden: Tensor, positions: Tensor) -> Tensor:
-    """Take one position of each row, (B, T, d) to (B, d)."""
-    return hidden[torch.arange(len(hidden), device=hidden.device), positions]
+        codes = list(self.codes.cpu().numpy())
+        batch = Batch.of(self.texts, codes, _NO_END).to(_device(self.model))
+        return self.model.hidden(batch, read=batch.layout.last)
 
 
 def _room(model: PrefixTransformer, text: Text, max_tokens: int) -> int:

@@ -8,7 +8,8 @@
 - text enters as states of width `text_width`, projected linearly into the prefix: of a
   table trained with the model, or of a frozen encoder
 
-Tensor shapes: B rows, T positions, H heads, d width, K = d / H.
+Tensor shapes: B rows laid end to end, M positions in all, T positions of the longest
+row, H heads, d width, K = d / H.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scaling.models.batch import Batch, Layout, take
+from scaling.models.cross_entropy import linear_cross_entropy
+from scaling.models.norm import RMSNorm
 from scaling.models.sizes import Size
 
 ROPE_BASE = 10_000.0
@@ -42,33 +46,6 @@ class TransformerConfig:
     """Width of the text states."""
     context: int = 201
     """Longest row in positions: text, motion and end token."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows of text and motion, padded at the end to the longest.
-
-    Tensors, not numbers, so it is positional: ids, is_text, targets, each (B, T); text.
-    """
-
-    ids: Tensor
-    """Codes; 0 where `is_text` and in the padding."""
-    is_text: Tensor
-    """Which positions hold text."""
-    targets: Tensor
-    """The token that follows, where it is motion or the end; -1 elsewhere."""
-    text: Tensor
-    """What stands there, row by row: piece ids (M,), or states (M, text_width)."""
-
-    @property
-    def num_targets(self) -> int:
-        """Scored tokens: all motion tokens and one end token per row."""
-        return int((self.targets >= 0).sum())
-
-    def to(self, device: torch.device) -> Batch:
-        """Move to a device."""
-        tensors = (self.ids, self.is_text, self.targets, self.text)
-        return Batch(*(x.to(device) for x in tensors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +70,22 @@ class Cache:
         return self.keys, self.values
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What every block's attention shares: which position sees which, and from where.
+
+    Tensors, not numbers, so it is positional: layout, mask, rotation.
+    """
+
+    layout: Layout
+    """The rows that M positions stand in."""
+    mask: Tensor
+    """True where seen, (B, 1, T, S): S is T, or the slots of a cache that holds the
+    positions before as well."""
+    rotation: Tensor
+    """Each position's part of `rotary_table`, (M, 1, 1, K / 2, 2)."""
+
+
 class Attention(nn.Module):
     """Multi-head attention under a given mask."""
 
@@ -102,22 +95,25 @@ class Attention(nn.Module):
         self.query_key_value = nn.Linear(size.d_model, 3 * size.d_model, bias=False)
         self.output = nn.Linear(size.d_model, size.d_model, bias=False)
 
-    def forward(
-        self, x: Tensor, mask: Tensor, rotation: Tensor, cache: Cache | None = None
-    ) -> Tensor:
-        """Attend: x (B, T, d), mask (B, 1, T, S) true where seen.
+    def project(self, x: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute queries and keys, (M, 2, H, K), turned, and values, (M, H, K)."""
+        heads = self.query_key_value(x).view(len(x), 3, self.n_heads, -1)
+        return rotate(heads[:, :2], rotation), heads[:, 2]
 
-        S is T, or the slots of a cache that holds the positions before x as well.
-        """
-        B, T, d = x.shape
-        heads = self.query_key_value(x).view(B, T, 3, self.n_heads, -1)
-        q, k, v = heads.permute(2, 0, 3, 1, 4)  # each (B, H, T, K)
-        q, k = rotate(q, rotation), rotate(k, rotation)
+    def forward(
+        self,
+        queries_keys: Tensor,
+        values: Tensor,
+        sight: Sight,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Attend: what `project` gives to what `output` takes, (M, d)."""
+        q, k = sight.layout.padded(queries_keys).permute(2, 0, 3, 1, 4)  # (B, H, T, K)
+        v = sight.layout.padded(values).transpose(1, 2)
         if cache is not None:
             k, v = cache.extended(k, v)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        out: Tensor = self.output(y.transpose(1, 2).reshape(B, T, d))
-        return out
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=sight.mask)
+        return sight.layout.flat(y.transpose(1, 2)).flatten(1)
 
 
 class SwiGLU(nn.Module):
@@ -130,7 +126,7 @@ class SwiGLU(nn.Module):
         self.output = nn.Linear(size.d_ff, size.d_model, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, T, d) to the same shape."""
+        """Map (M, d) to the same shape."""
         out: Tensor = self.output(F.silu(self.gate(x)) * self.value(x))
         return out
 
@@ -140,16 +136,35 @@ class Block(nn.Module):
 
     def __init__(self, size: Size) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(size.d_model, eps=1e-5)
+        self.attention_norm = RMSNorm(size.d_model)
         self.attention = Attention(size)
-        self.feed_forward_norm = nn.RMSNorm(size.d_model, eps=1e-5)
+        self.feed_forward_norm = RMSNorm(size.d_model)
         self.feed_forward = SwiGLU(size)
 
     def forward(
-        self, x: Tensor, mask: Tensor, rotation: Tensor, cache: Cache | None = None
+        self,
+        x: Tensor,
+        sight: Sight,
+        cache: Cache | None = None,
+        read: Tensor | None = None,
     ) -> Tensor:
-        """Map (B, T, d) to the same shape."""
-        x = x + self.attention(self.attention_norm(x), mask, rotation, cache)
+        """Map (M, d) to the same shape: attention row by row, all else by position.
+
+        Of the last block, only what is read of it need be computed: (R, d).
+        """
+        queries_keys, values = self.before(x, sight.rotation)
+        attended = self.attention(queries_keys, values, sight, cache)
+        if read is not None:
+            x, attended = take(x, read), take(attended, read)
+        return self.after(x, attended)
+
+    def before(self, x: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
+        """Do what precedes attention."""
+        return self.attention.project(self.attention_norm(x), rotation)
+
+    def after(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Do what follows it."""
+        x = x + self.attention.output(attended)
         out: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
         return out
 
@@ -175,7 +190,7 @@ class PrefixTransformer(nn.Module):
             )
         self.text_projection = nn.Linear(config.text_width, size.d_model)
         self.blocks = nn.ModuleList(Block(size) for _ in range(size.n_layers))
-        self.norm = nn.RMSNorm(size.d_model, eps=1e-5)
+        self.norm = RMSNorm(size.d_model)
         self.head = nn.Linear(size.d_model, config.codebook_size + 1, bias=False)
         rotations = rotary_table(config.context, size.d_model // size.n_heads)
         self.register_buffer("rotations", rotations, persistent=False)
@@ -204,8 +219,13 @@ class PrefixTransformer(nn.Module):
                 std = scale / math.sqrt(weight.shape[1])
                 nn.init.normal_(weight, std=std, generator=generator)
 
-    def hidden(self, batch: Batch, caches: Sequence[Cache] = ()) -> Tensor:
-        """Compute the final hidden states, (B, T, d).
+    def hidden(
+        self,
+        batch: Batch,
+        caches: Sequence[Cache] = (),
+        read: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the final hidden states, (M, d), or those that are read, (R, d).
 
         Parameters
         ----------
@@ -213,16 +233,19 @@ class PrefixTransformer(nn.Module):
             Whole rows.
         caches : sequence of Cache
             One for each block, to be filled for `next_hidden`; or none.
+        read : Tensor, optional
+            Which positions are, rising.
         """
-        is_text = batch.is_text
-        motion = self.embedding(batch.ids[~is_text])
-        text = self._text_states(batch.text)
+        layout = batch.layout
+        text, motion = self._text_states(batch.text), self.embedding(batch.codes)
         # the residual stream stays float32, also where autocast made text bfloat16
-        x = motion.new_zeros(*batch.ids.shape, self.config.size.d_model)
-        x = x.masked_scatter(~is_text[..., None], motion)
-        x = x.masked_scatter(is_text[..., None], text.to(x.dtype))
-        rotation = self.rotations[: x.shape[1]]
-        return self._through_blocks(x, prefix_mask(is_text), rotation, caches)
+        x = motion.new_zeros(len(layout.place), self.config.size.d_model)
+        x = x.index_copy(0, layout.text, text.to(x.dtype))
+        x = x.index_copy(0, layout.codes, motion)
+        mask = prefix_mask(layout.num_text, layout.longest)
+        rotation = self.rotations[layout.position]
+        sight = Sight(layout, mask, rotation[:, None, None])
+        return self._through_blocks(x, sight, caches, read)
 
     def next_hidden(self, codes: Tensor, caches: Sequence[Cache]) -> Tensor:
         """Compute the final hidden state of one more code per row, (B, d).
@@ -234,18 +257,23 @@ class PrefixTransformer(nn.Module):
         caches : sequence of Cache
             One for each block, with all earlier positions.
         """
-        positions = caches[0].positions
+        position = caches[0].positions
         slots = torch.arange(caches[0].keys.shape[2], device=codes.device)
-        mask = (slots <= positions)[:, None, None]
-        rotation = self.rotations[positions][:, None]
-        x = self.embedding(codes)[:, None]
-        return self._through_blocks(x, mask, rotation, caches)[:, 0]
+        mask = (slots <= position)[:, None, None]
+        layout = Layout.of([0] * len(codes), [1] * len(codes)).to(codes.device)
+        sight = Sight(layout, mask, self.rotations[position][:, None])
+        return self._through_blocks(self.embedding(codes), sight, caches)
 
     def _through_blocks(
-        self, x: Tensor, mask: Tensor, rotation: Tensor, caches: Sequence[Cache]
+        self,
+        x: Tensor,
+        sight: Sight,
+        caches: Sequence[Cache],
+        read: Tensor | None = None,
     ) -> Tensor:
+        last = self.blocks[-1]
         for block, cache in zip_longest(self.blocks, caches):
-            x = block(x, mask, rotation, cache)
+            x = block(x, sight, cache, read if block is last else None)
         out: Tensor = self.norm(x)
         return out
 
@@ -256,34 +284,36 @@ class PrefixTransformer(nn.Module):
         return projected
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits over V codes and the end token at every position, (B, T, V + 1)."""
+        """Logits over V codes and the end token at every position, (M, V + 1)."""
         logits: Tensor = self.head(self.hidden(batch))
         return logits
 
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy in nats, summed over the scored tokens."""
+        return self._cross_entropy(batch)[0]
+
     def losses(self, batch: Batch) -> Tensor:
-        """Cross-entropy in nats of each scored token, shape (num_targets,).
+        """Cross-entropy in nats of each scored token, (N + B,); without gradient."""
+        return self._cross_entropy(batch)[1]
 
-        The head runs on the scored positions alone: text and padding are never scored,
-        and at large codebooks the head is most of the cost.
-        """
-        scored = batch.targets >= 0
-        logits = self.head(self.hidden(batch)[scored])
-        return F.cross_entropy(logits.float(), batch.targets[scored], reduction="none")
+    def _cross_entropy(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Run the head on the scored positions alone: it may be most of the cost."""
+        hidden = self.hidden(batch, read=batch.layout.scored)
+        return linear_cross_entropy(hidden, self.head.weight, batch.targets)
 
 
-def prefix_mask(is_text: Tensor) -> Tensor:
-    """Which position sees which: causal, and text sees all text.
+def prefix_mask(num_text: Tensor, longest: int) -> Tensor:
+    """Which position of a row sees which: causal, and text sees all text.
 
-    >>> prefix_mask(torch.tensor([[True, True, False, False]]))[0, 0].int()
+    >>> prefix_mask(torch.tensor([2]), 4)[0, 0].int()
     tensor([[1, 1, 0, 0],
             [1, 1, 0, 0],
             [1, 1, 1, 0],
             [1, 1, 1, 1]], dtype=torch.int32)
     """
-    T = is_text.shape[1]
-    causal = torch.ones(T, T, dtype=torch.bool, device=is_text.device).tril()
-    both_text = is_text[:, :, None] & is_text[:, None, :]
-    return (causal | both_text)[:, None]
+    place = torch.arange(longest, device=num_text.device)
+    furthest = torch.maximum(place, num_text[:, None] - 1)  # (B, T)
+    return (place <= furthest[..., None])[:, None]
 
 
 def rotary_table(length: int, head_width: int) -> Tensor:
@@ -299,14 +329,25 @@ def rotary_table(length: int, head_width: int) -> Tensor:
 
 
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Turn interleaved pairs of channels by their position's angles, (B, H, T, K).
+    """Turn interleaved pairs of channels by their position's angles, (..., K).
 
-    The angles are `rotary_table`'s, (T, K / 2, 2), or each row's, (B, 1, T, K / 2, 2).
+    A pair is a complex number, and a turn one product: eight times as fast as in real
+    arithmetic, forward and backward (measured on 1,024 positions of width 256).
+
+    Parameters
+    ----------
+    x : Tensor
+        (..., K).
+    rotation : Tensor
+        Of `rotary_table`, (..., K / 2, 2), broadcast.
     """
-    even, odd = x.reshape(*x.shape[:-1], -1, 2).unbind(-1)
-    cos, sin = rotation.unbind(-1)
-    turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1)
-    return turned.flatten(-2)
+    pairs = x.float().view(*x.shape[:-1], -1, 2)
+    if torch.compiler.is_compiling():  # which knows real numbers alone
+        (even, odd), (cos, sin) = pairs.unbind(-1), rotation.unbind(-1)
+        turned = [even * cos - odd * sin, even * sin + odd * cos]
+        return torch.stack(turned, -1).flatten(-2)
+    pairs = torch.view_as_complex(pairs)
+    return torch.view_as_real(pairs * torch.view_as_complex(rotation)).flatten(-2)
 
 
 def parameter_groups(model: PrefixTransformer) -> dict[str, int]:

@@ -143,8 +143,9 @@ def _of_transformer(job: TransformerJob, extent: Extent, affordable: float) -> _
     def flops(architecture: Architecture) -> float:
         return matmul_step(
             architecture,
-            sequences=1,
             positions=pieces + codes,
+            pairs=(pieces + codes) ** 2,
+            read=codes + 1,
             text=pieces,
             targets=codes + 1,
         )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from scaling.errors import ScalingError
+from scaling.models.batch import Batch
 from scaling.models.text import Text
-from scaling.models.transformer import Batch
-from scaling.runs.captioned import Item
+from scaling.runs.captions import Captions
+from scaling.runs.tokens import Tokens
 
 POOL = 16
 """Batches whose rows are sorted by length together, so that little is padding."""
@@ -39,32 +40,29 @@ class Part:
     """Whether no other part of this process follows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rows:
     """The rows of one split: every clip with all its captions."""
 
-    codes: list[NDArray[np.int32]]
+    codes: Sequence[NDArray[Any]]
     """Motion tokens of each clip."""
-    texts: list[list[Text]]
+    texts: Sequence[Sequence[Text]]
     """Each caption of each clip, as the transformer takes it."""
     end: int
     """The end token, V."""
 
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Targets of each row: its motion tokens and one end token."""
-        return np.array([len(codes) + 1 for codes in self.codes])
+        return Tokens.of(self.codes).lengths + 1
 
     @property
     def longest(self) -> int:
         """Positions of the longest row with its longest caption."""
-        return max(
-            len(codes) + max(map(len, texts)) + 1
-            for codes, texts in zip(self.codes, self.texts, strict=True)
-        )
+        return int((self.lengths + Captions.of(self.texts).longest).max())
 
     def batch(self, rows: Sequence[int], captions: Sequence[int]) -> Batch:
-        """Lay out rows as text, motion, end, padded at the end.
+        """Lay out rows as text, motion, end, one after another.
 
         Parameters
         ----------
@@ -77,22 +75,7 @@ class Rows:
             self.texts[row][caption % len(self.texts[row])]
             for row, caption in zip(rows, captions, strict=True)
         ]
-        # the end token is a target only, so the last position's input is not needed
-        spans = [
-            len(text) + len(self.codes[row])
-            for row, text in zip(rows, texts, strict=True)
-        ]
-        shape = (len(rows), max(spans))
-        ids, targets = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
-        is_text = np.zeros(shape, bool)
-        for line, (row, text, span) in enumerate(zip(rows, texts, spans, strict=True)):
-            start = len(text)
-            ids[line, start:span] = self.codes[row]
-            is_text[line, :start] = True
-            targets[line, start - 1 : span - 1] = self.codes[row]
-            targets[line, span - 1] = self.end
-        arrays = (ids, is_text, targets, np.concatenate(texts))
-        return Batch(*map(torch.from_numpy, arrays))
+        return Batch.of(texts, [self.codes[row] for row in rows], self.end)
 
     @property
     def num_batches(self) -> int:
@@ -108,23 +91,6 @@ class Rows:
     def batches(self) -> Iterator[Batch]:
         """Lay out the whole split once."""
         return map(self.evaluation_batch, range(self.num_batches))
-
-
-def rows_of(
-    clips: Sequence[Item],
-    codes: Sequence[NDArray[np.int32]],
-    encode: Callable[[Sequence[str]], Sequence[Text]],
-    end: int,
-) -> Rows:
-    """Pair clips' tokens with their captions; clips without a token drop out."""
-    kept = [(c, row) for c, row in zip(clips, codes, strict=True) if len(row)]
-    wordings = sorted({text for clip, _ in kept for text in clip.captions})
-    encoded = dict(zip(wordings, encode(wordings), strict=True))
-    return Rows(
-        [row for _, row in kept],
-        [[encoded[text] for text in clip.captions] for clip, _ in kept],
-        end,
-    )
 
 
 class Sampler:

@@ -28,7 +28,7 @@ import torch.distributed as dist
 
 from scaling.errors import ScalingError, plain
 from scaling.record import Row
-from scaling.runs import corpora, tokenize, train
+from scaling.runs import eager, shared, tokenize, train
 from scaling.runs.group import Group, Parallel
 from scaling.runs.jobs import TransformerJob
 from scaling.runs.loop import Reporter, ShortOfMemoryError, StoppedError, halved
@@ -198,17 +198,17 @@ def _share(order: Order) -> None:
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
     torch.set_num_threads(order.threads)
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    corpus = corpora.opened(order.out / job.corpus)
+    eager.repeat_bit_by_bit()
+    index = shared.Index(order.out / job.corpus)
     codes = tokenize.read_tokens(order.out / job.tokenizer)
-    encode, text_vocab_size = train.caption_texts(job, corpus, order.out)
+    captions, text_vocab_size = shared.captions_of(job, index, order.out)
     model = train.build_model(job, text_vocab_size)
-    splits = train.splits_of(job, corpus, codes, encode)
+    splits = shared.splits_of(job, index, codes, captions)
     reporter = Reporter(
         progress=lambda done, total: _say_first(group, "progress", (done, total)),
         say=lambda text: _say_first(group, "said", text),
     )
-    amount = corpus.amount("test")
+    amount = index.amount("test")
     result = train.run(
         job, model, splits, amount, order.folder, device, reporter, group, order.rows
     )

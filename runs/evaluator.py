@@ -28,7 +28,7 @@ from scaling.models.evaluator import (
 )
 from scaling.models.text import CaptionEncoder, train_caption_encoder
 from scaling.record import METRICS, Row, ended
-from scaling.runs import checkpoint
+from scaling.runs import checkpoint, eager
 from scaling.runs.corpora import Clip, Corpus
 from scaling.runs.jobs import EvaluatorJob
 from scaling.runs.loop import Pause, Reporter, Training, evenly_spaced, train
@@ -239,7 +239,7 @@ def run(
 
     training = Training(
         model=model,
-        optimizer=torch.optim.AdamW(model.parameters(), weight_decay=0.0),
+        optimizer=eager.AdamW(model.parameters(), weight_decay=0.0, fused=True),
         learning_rate=lambda step: warmup_cosine(
             step, steps=section.steps, warmup=WARMUP, peak=section.learning_rate
         ),

@@ -19,8 +19,8 @@ def forkserver(threads: int) -> Any:
     for library in ("OMP", "MKL", "OPENBLAS"):  # read at the import, so set before it
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
     context = multiprocessing.get_context("forkserver")
-    first, heavy = "scaling.runs.preload", ["scaling.runs.worker", "torch._dynamo"]
-    context.set_forkserver_preload([first, *heavy])
+    first, last = "scaling.runs.preload", "scaling.runs.preloaded"
+    context.set_forkserver_preload([first, "scaling.runs.worker", last])
     return context
 
 

@@ -15,11 +15,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from scaling.models.transformer import Batch, PrefixTransformer
+from scaling.models.batch import Batch
+from scaling.models.transformer import PrefixTransformer
 
 Result = TypeVar("Result")
 
-Losses = Callable[[Batch, bool], Tensor]
+Loss = Callable[[Batch, bool], Tensor]
 
 Kind = Literal["ddp", "fsdp"]
 """`ddp`: each process holds the whole model; `fsdp`: a share of it (FSDP2)."""
@@ -87,13 +88,13 @@ class Group:
         result: Result = held[0]  # type: ignore[assignment]
         return result
 
-    def place(self, model: PrefixTransformer, device: str) -> Losses:
+    def place(self, model: PrefixTransformer, device: str) -> Loss:
         """Put a model where it is trained, whole or shared; an optimiser comes after.
 
         Returns
         -------
         callable
-            The model's losses of a batch, whose gradients are averaged over the
+            The model's loss of a batch, summed, whose gradients are averaged over the
             processes; the flag says whether the batch is the last before the update.
         """
         if self.size > 1 and self.kind == "fsdp":
@@ -101,7 +102,7 @@ class Group:
         model.to(device)
         if self.size > 1:
             return _replicated(model)
-        return lambda batch, last: model.losses(batch)
+        return lambda batch, last: model.loss(batch)
 
 
 ALONE = Group()
@@ -109,29 +110,29 @@ ALONE = Group()
 
 
 class _LossModule(nn.Module):
-    """A model's losses as a forward pass, which is what DDP hooks into."""
+    """A model's loss as a forward pass, which is what DDP hooks into."""
 
     def __init__(self, model: PrefixTransformer) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, batch: Batch) -> Tensor:
-        return self.model.losses(batch)
+        return self.model.loss(batch)
 
 
-def _replicated(model: PrefixTransformer) -> Losses:
+def _replicated(model: PrefixTransformer) -> Loss:
     replica = DistributedDataParallel(_LossModule(model), broadcast_buffers=False)
 
-    def losses(batch: Batch, last: bool) -> Tensor:
+    def loss(batch: Batch, last: bool) -> Tensor:
         # gradients of parts add up where they are, and travel once
         replica.require_backward_grad_sync = last
         out: Tensor = replica(batch)
         return out
 
-    return losses
+    return loss
 
 
-def _fully_sharded(model: PrefixTransformer, device: str, size: int) -> Losses:
+def _fully_sharded(model: PrefixTransformer, device: str, size: int) -> Loss:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
@@ -139,6 +140,7 @@ def _fully_sharded(model: PrefixTransformer, device: str, size: int) -> Losses:
     for block in model.blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
-    register_fsdp_forward_method(model, "losses")
+    for method in ("loss", "losses"):
+        register_fsdp_forward_method(model, method)
     # gradients travel after every part: held whole, they would fill the memory again
-    return lambda batch, last: model.losses(batch)
+    return lambda batch, last: model.loss(batch)

@@ -226,7 +226,8 @@ class _Run:
         if not math.isfinite(length):
             where = first_not_finite(training.model)
             return self._diverged(f"the gradient of step {step} is not finite{where}")
-        nn.utils.clip_grads_with_norm_(weights, training.clip, norm)
+        if length > training.clip:
+            nn.utils.clip_grads_with_norm_(weights, training.clip, norm)
         self.norms.append(length)
         training.optimizer.step()
         self.progress = replace(self.progress, step=step + 1, train_loss=loss)

@@ -6,18 +6,18 @@ A process that trains P parameters holds
 imports             `BASE`, most of it shared by all jobs of a launch
 weights and state   16 P bytes: weights, gradients, AdamW's two moments, float32
 activations         of the longest batch, all that the backward pass needs
-logits              3 x scored tokens x (V + 1) floats: log-softmax, its gradient
-                    and the logits'; 2 x in an evaluation, where there are none
+logits              of the tokens that are scored at once, as many as
+                    `cross_entropy.AT_ONCE` allows
 ==================  ===========================================================
 
 or, while it writes a checkpoint, 12 P bytes (weights and moments) in place of the
-activations and the logits. A block of the transformer keeps 13 d + 4 d_ff floats of
-each position: the residual stream twice (2 d), its norms before and after their weights
-(4 d), queries, keys and values (3 d), the first two turned (2 d), what attention gives
-and its copy by position (2 d); gate, value, silu of the gate, and their product
-(4 d_ff); and a row of the mask. What flows back is 2 d + 4 d_ff more, in one block at a
-time. Not counted: the corpus, which is mapped and can be dropped, its captions and
-tokens, and a frozen text encoder.
+activations and the logits. A block of the transformer keeps 5 d + 4 d_ff floats of each
+position: the residual stream twice (2 d), its norms (2 d), what attention gives (d);
+gate, value, silu of the gate, and their product (4 d_ff). Of each place in the grid of
+rows, padding among them, it keeps 4 d: queries, keys, values and what attention gives;
+and a row of the mask. What flows back is 2 d + 4 d_ff more, in one block at a time. Not
+counted: the corpus, its captions and tokens, which are mapped and can be dropped, and a
+frozen text encoder.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from functools import lru_cache
 
 import torch
 
+from scaling.models.cross_entropy import AT_ONCE
 from scaling.models.evaluator import EvaluatorConfig, TextMotionEvaluator
 from scaling.models.flops import non_vocab_params, vocab_params
 from scaling.models.motion import NUM_FEATURES
@@ -89,19 +90,31 @@ def _transformer(job: TransformerJob, extent: Extent) -> int:
     positions = min(section.context, round(LONGEST * (codes + pieces)))
     targets = min(section.context, round(LONGEST_MOTION * codes))
     back = 2 * d + 4 * job.size.d_ff
-    logits = targets * (job.quantization.codebook_size + 1)
-    block = kept(job.size, positions)
-    trained = positions * (job.size.n_layers * block + back) + 3 * logits
-    evaluated = positions * block + 2 * logits
+    block = kept(job.size, positions, positions, positions)
+    trained = job.size.n_layers * block + positions * back
     test = min(EVALUATED_AT_ONCE, round(extent.test_clips))
+    rows, codes = max(section.batch_size, test), job.quantization.codebook_size + 1
+    logits = codes * min(rows * targets, max(1, AT_ONCE // codes))
     N = parameters(job)
-    most = max(section.batch_size * trained, test * evaluated, 3 * N)
+    most = max(section.batch_size * trained + logits, test * block + logits, 3 * N)
     return 16 * N + FLOAT * most
 
 
-def kept(shape: Size, positions: int) -> int:
-    """Count the floats that a block keeps of each position of rows of so many."""
-    return 13 * shape.d_model + 4 * shape.d_ff + positions
+def kept(shape: Size, positions: int, places: int, longest: int) -> int:
+    """Count the floats that a block keeps for its backward pass.
+
+    Parameters
+    ----------
+    shape : Size
+    positions : int
+        Positions of a batch.
+    places : int
+        Of the grid that holds its rows, padding among them.
+    longest : int
+        Positions of the longest row.
+    """
+    of_position = 5 * shape.d_model + 4 * shape.d_ff
+    return positions * of_position + places * (4 * shape.d_model + longest)
 
 
 def parameters(job: Job) -> int:

@@ -261,6 +261,8 @@ def _transformer_job(
     aside = {"sizes", "tokens", "compute", "points", "text_encoder"}
     if states:
         aside.add("text_vocab_size")
+    if section.compile == "auto":  # as before there was a choice
+        aside.add("compile")
     if section.schedule == "cosine":
         aside.add("cooldown")
     else:  # which the tokens say, of a trunk as of its branches

@@ -208,6 +208,8 @@ class Transformers(Section):
     """How compute is counted."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the forward and backward pass; weights are float32."""
+    compile: Literal["auto", "always", "never"] = "auto"
+    """torch.compile of the blocks; `auto`: where it pays, in long runs on a CPU."""
 
     @field_validator("sizes")
     @classmethod

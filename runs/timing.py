@@ -24,6 +24,7 @@ from scaling.models.evaluator import EvaluatorConfig, TextMotionEvaluator
 from scaling.models.text import Text
 from scaling.models.tokenizer import MotionTokenizer, TokenizerConfig
 from scaling.models.transformer import PrefixTransformer, TransformerConfig
+from scaling.runs import eager
 from scaling.runs.data import EVALUATED_AT_ONCE, POOL, Rows, Sampler
 from scaling.runs.extent import SPREAD
 from scaling.runs.forkserver import forkserver
@@ -187,7 +188,7 @@ def _transformer(step: TransformerStep, device: str) -> Timing:
     def loss() -> Tensor:
         batch = sampler.batch(next(numbers)).to(torch.device(device))
         with precision():
-            return model.losses(batch).mean()
+            return model.loss(batch) / batch.num_targets
 
     # the batches of an evaluation differ in length: one of the middle
     at_once = min(EVALUATED_AT_ONCE, len(rows.codes))
@@ -258,7 +259,7 @@ def _motion(step: MotionStep, device: str) -> Timing:
 
 def _training(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
     """Make a whole step of a loss: backward, clip, update."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
+    optimizer = eager.AdamW(model.parameters(), lr=0.0, fused=True)
 
     def step() -> None:
         optimizer.zero_grad()

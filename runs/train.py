@@ -3,64 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from scaling.errors import ScalingError
-from scaling.files import write_text
 from scaling.models.flops import non_vocab_params
-from scaling.models.text import CaptionEncoder, Text, train_caption_encoder
 from scaling.models.transformer import (
     PrefixTransformer,
     TransformerConfig,
     vocabulary_split,
 )
 from scaling.record import Row
-from scaling.runs import text
-from scaling.runs.captioned import Captioned, Item
+from scaling.runs import eager
 from scaling.runs.checkpoint import CHECKPOINT, Progress
+from scaling.runs.compiling import compile_blocks, is_compiled
 from scaling.runs.course import Course
-from scaling.runs.data import Part, Rows, require_context, rows_of
+from scaling.runs.data import Part, Rows
 from scaling.runs.endings import inherited_from
 from scaling.runs.group import ALONE, Group
 from scaling.runs.jobs import TransformerJob
 from scaling.runs.loop import Pause, Reporter, Training, train
 from scaling.runs.schedules import parameter_groups
 from scaling.runs.unigram import Unigram
-
-
-def caption_encoder(job: TransformerJob, corpus: Captioned[Item]) -> CaptionEncoder:
-    """Learn the caption vocabulary from the training split."""
-    return train_caption_encoder(
-        corpus.captions("train"),
-        vocab_size=job.section.text_vocab_size,
-        max_length=job.section.text_length,
-    )
-
-
-def caption_texts(
-    job: TransformerJob, corpus: Captioned[Item], out: Path
-) -> tuple[Callable[[Sequence[str]], Sequence[Text]], int | None]:
-    """Find how a run's captions become text, and the size of its table of pieces.
-
-    A run that learns its text writes the vocabulary into its folder; one that reads a
-    frozen encoder's states has no table.
-    """
-    if job.text is not None:
-        return text.load(out / job.text), None
-    path = out / job.folder / text.VOCABULARY
-    if not path.exists():  # the processes of a run find it there, and only read
-        write_text(path, caption_encoder(job, corpus).to_json())
-    pieces = path.read_text(encoding="utf-8")
-    encoder = CaptionEncoder.from_json(pieces, job.section.text_length)
-    return encoder.encode, encoder.vocab_size
 
 
 def build_model(job: TransformerJob, text_vocab_size: int | None) -> PrefixTransformer:
@@ -134,12 +103,17 @@ def run(
         return inherited.result(section.precision)
     course = Course.of(job, splits["train"])
     unigram = Unigram.of(splits["train"])
-    losses = group.place(model, device)
+    loss_of = group.place(model, device)
+    if group.size == 1 and is_compiled(job, device, torch.get_num_threads()):
+        reporter.say("compiling the blocks, which takes up to a minute")
+        with _precision(section.precision, device):
+            first = course.sampler.batch(0).to(torch.device(device))
+            compile_blocks(model, first)
 
     def loss(part: Part) -> Tensor:
         batch = part.batch.to(torch.device(device))
         with _precision(section.precision, device):
-            return losses(batch, part.last).sum() / part.targets
+            return loss_of(batch, part.last) / part.targets
 
     def evaluate(progress: Progress, pause: Pause) -> Row:
         test = splits["test"]
@@ -155,9 +129,10 @@ def run(
 
     training = Training(
         model=model,
-        optimizer=torch.optim.AdamW(
+        optimizer=eager.AdamW(
             parameter_groups(model, section.parametrization),
             weight_decay=section.weight_decay,
+            fused=True,
         ),
         learning_rate=course.learning_rate(),
         loss=loss,
@@ -190,27 +165,6 @@ def require_shares(batch_size: int, processes: int) -> None:
             f"by {processes} processes; expected a multiple of {processes}: change it, "
             "or --processes-per-run"
         )
-
-
-def splits_of(
-    job: TransformerJob,
-    corpus: Captioned[Item],
-    codes: list[NDArray[np.int32]],
-    encode: Callable[[Sequence[str]], Sequence[Text]],
-) -> dict[str, Rows]:
-    """Rows of the training and the test split."""
-    splits = {}
-    for name in ("train", "test"):
-        chosen = [
-            (clip, row)
-            for clip, row in zip(corpus.clips, codes, strict=True)
-            if clip.split == name
-        ]
-        clips, rows = zip(*chosen, strict=True)
-        end = job.quantization.codebook_size
-        splits[name] = rows_of(clips, rows, encode, end)
-    require_context(job.section.context, *splits.values())
-    return splits
 
 
 @torch.no_grad()

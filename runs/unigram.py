@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.runs.data import Rows
+from scaling.runs.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Unigram:
     @classmethod
     def of(cls, rows: Rows) -> Unigram:
         """Count the codes of all rows, and one end token per row."""
-        counts = np.bincount(np.concatenate(rows.codes), minlength=rows.end + 1)
+        counts = np.bincount(Tokens.of(rows.codes).flat, minlength=rows.end + 1)
         counts[rows.end] = len(rows.codes)
         return cls(counts)
 

@@ -21,8 +21,16 @@ import torch
 from scaling.errors import ScalingError, plain
 from scaling.files import ASIDE, read_json, write_json, write_text
 from scaling.record import CONFIG, RESULT, Row, ended, status
-from scaling.runs import corpora, distributed, lease, tokenize, train
-from scaling.runs.captioned import Captioned, Item
+from scaling.runs import (
+    allocator,
+    corpora,
+    distributed,
+    eager,
+    lease,
+    shared,
+    tokenize,
+    train,
+)
 from scaling.runs.jobs import (
     CorpusJob,
     EvaluatorJob,
@@ -135,11 +143,12 @@ def _leased(task: _Task, over: int, launcher: Connection) -> Message:
 
 def _prepare(slot: Slot) -> None:
     """Keep to the slot's device and threads, and to what repeats bit by bit."""
+    allocator.keep_freed_memory()
     torch.set_num_threads(slot.threads)
     if slot.device.startswith("cuda:"):
         torch.cuda.set_device(slot.device)  # or the first one would hold a context too
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # it would take every processor
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    eager.repeat_bit_by_bit()
 
 
 def _attempt(task: _Task, launcher: Connection) -> Message:
@@ -197,6 +206,7 @@ def _dispatch(task: _Task, reporter: Reporter) -> Row:
         case CorpusJob():
             configure({})
             summary = corpora.build(job.section, folder, reporter.progress)
+            shared.Index(folder)  # which its runs need
             if summary["skipped"]:
                 reporter.say(
                     f"{summary['skipped']:g} clips, files or rows are left out; "
@@ -208,6 +218,8 @@ def _dispatch(task: _Task, reporter: Reporter) -> Row:
 
             configure(score.record(job, device))
             return score.run(job, out, folder, device, reporter)
+        case TransformerJob():
+            return _transformer(job, task, configure, reporter)
     if isinstance(job, EvaluatorJob):
         from scaling.runs import evaluator
 
@@ -224,8 +236,6 @@ def _dispatch(task: _Task, reporter: Reporter) -> Row:
         case TokenizerJob():
             configure(tokenize.record(job, device))
             return tokenize.run(job, corpus, folder, device, reporter)
-        case TransformerJob():
-            return _transformer(job, task, corpus, configure, reporter)
 
 
 def _compare(path: Path, record: Row, reporter: Reporter) -> None:
@@ -241,11 +251,11 @@ def _compare(path: Path, record: Row, reporter: Reporter) -> None:
 def _transformer(
     job: TransformerJob,
     task: _Task,
-    corpus: Captioned[Item],
     configure: Callable[[Row], None],
     reporter: Reporter,
 ) -> Row:
-    encode, text_vocab_size = train.caption_texts(job, corpus, task.place.out)
+    index = shared.Index(task.place.out / job.corpus)
+    captions, text_vocab_size = shared.captions_of(job, index, task.place.out)
     if task.slot.parallel.processes > 1:
         with torch.device("meta"):  # its processes build the model
             model = train.build_model(job, text_vocab_size)
@@ -254,8 +264,8 @@ def _transformer(
     codes = tokenize.read_tokens(task.place.out / job.tokenizer)
     model = train.build_model(job, text_vocab_size)
     configure(train.record(job, model, task.device))
-    splits = train.splits_of(job, corpus, codes, encode)
-    amount = corpus.amount("test")
+    splits = shared.splits_of(job, index, codes, captions)
+    amount = index.amount("test")
     return train.run(job, model, splits, amount, task.folder, task.device, reporter)
 
 

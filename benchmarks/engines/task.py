@@ -37,12 +37,13 @@ def do(out: str, number: int) -> int:
     """Train one run of a store to its end; return its number."""
     import torch
 
-    from scaling.runs import corpora, tokenize, train
+    from scaling.runs import allocator, eager, shared, tokenize, train
     from scaling.runs.loop import Reporter
 
     _tolerate_threads()
+    allocator.keep_freed_memory()
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    eager.repeat_bit_by_bit()
     store = Path(out)
     job = runs_of(store)[number]
     folder = store / job.folder
@@ -50,14 +51,14 @@ def do(out: str, number: int) -> int:
         return number
     folder.mkdir(exist_ok=True)
     codes = tokenize.read_tokens(store / job.tokenizer)
-    corpus = corpora.opened(store / job.corpus)
-    encode, vocabulary = train.caption_texts(job, corpus, store)
+    index = shared.Index(store / job.corpus)
+    captions, vocabulary = shared.captions_of(job, index, store)
     model = train.build_model(job, vocabulary)
     record = train.record(job, model, "cpu")
     write_json(folder / "config.json", {**describe(job), "record": record})
-    splits = train.splits_of(job, corpus, codes, encode)
+    splits = shared.splits_of(job, index, codes, captions)
     reporter = Reporter(progress=lambda done, total: None, say=lambda text: None)
-    amount = corpus.amount("test")
+    amount = index.amount("test")
     result = train.run(job, model, splits, amount, folder, "cpu", reporter)
     write_json(folder / "result.json", result)
     return number
@@ -66,7 +67,7 @@ def do(out: str, number: int) -> int:
 def _tolerate_threads() -> None:
     """Take no signals in a thread, where dask and Tune call functions."""
     if threading.current_thread() is not threading.main_thread():
-        signal.signal = lambda *_: None  # type: ignore[assignment]
+        signal.signal = lambda *_: None
 
 
 if __name__ == "__main__":

@@ -20,10 +20,11 @@ from torch import Tensor
 
 from scaling.errors import ScalingError
 from scaling.models import generation
+from scaling.models.batch import Batch
 from scaling.models.generation import GREEDY, Sampling, choose, generate
 from scaling.models.sizes import size
 from scaling.models.text import Text
-from scaling.models.transformer import Batch, PrefixTransformer, TransformerConfig
+from scaling.models.transformer import PrefixTransformer, TransformerConfig
 
 V, TEXT_V, CONTEXT = 11, 9, 32
 
@@ -57,11 +58,8 @@ EIGHT = texts(3, 7, 1, 5, 2, 2, 6, 4)
 
 def logits_after(net: PrefixTransformer, text: Text, codes: Sequence[int]) -> Tensor:
     """Read one whole row at once; logits of each code and of what follows the last."""
-    ids = torch.tensor([[0] * len(text) + list(codes)])
-    is_text = torch.arange(ids.shape[1])[None] < len(text)
-    batch = Batch(ids, is_text, torch.full_like(ids, -1), torch.from_numpy(text))
-    logits: Tensor = net(batch)
-    return logits[0, len(text) - 1 :]
+    logits: Tensor = net(Batch.of([text], [np.array(codes, np.int64)], V))
+    return logits[len(text) - 1 :]
 
 
 class TestCache:

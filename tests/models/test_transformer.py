@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from scaling.models.batch import Batch
 from scaling.models.sizes import size
 from scaling.models.transformer import (
-    Batch,
     PrefixTransformer,
     TransformerConfig,
     parameter_groups,
@@ -56,32 +56,31 @@ def model(
     return net.requires_grad_(False)
 
 
-def batch(
-    rows: Sequence[tuple[Sequence[int], Sequence[int]]] = ROWS, padding: int = 0
-) -> Batch:
+def batch(rows: Sequence[tuple[Sequence[int], Sequence[int]]] = ROWS) -> Batch:
     """Lay out rows as documented: text, codes; the last code's target is the end."""
-    length = max(len(text) + len(codes) for text, codes in rows) + padding
-    ids = torch.zeros(len(rows), length, dtype=torch.long)
-    is_text = torch.zeros(len(rows), length, dtype=torch.bool)
-    targets = torch.full((len(rows), length), -1)
-    for row, (text, codes) in enumerate(rows):
-        start, end = len(text), len(text) + len(codes)
-        ids[row, start:end] = torch.tensor(codes)
-        is_text[row, :start] = True
-        targets[row, start - 1 : end] = torch.tensor([*codes, V])
-    pieces = torch.tensor([piece for text, _ in rows for piece in text])
-    return Batch(ids, is_text, targets, pieces)
+    texts, codes = zip(*rows, strict=True)
+    return Batch.of([np.array(text) for text in texts], codes, V)
 
 
-def changed(given_batch: Batch, row: int, position: int) -> Batch:
-    """Replace one piece or code by the next."""
-    ids, text = given_batch.ids.clone(), given_batch.text.clone()
-    if given_batch.is_text[row, position]:
-        place = int(given_batch.is_text[:row].sum()) + position
-        text[place] = (text[place] + 1) % TEXT_V
+def row(values: Tensor, given_batch: Batch, number: int) -> Tensor:
+    """Take the positions of one row out of the stream."""
+    ends = [0, *(given_batch.layout.last + 1).tolist()]
+    return values[ends[number] : ends[number + 1]]
+
+
+def changed(given_batch: Batch, number: int, position: int) -> Batch:
+    """Replace one piece or code of a row by the next."""
+    codes, text = given_batch.codes.clone(), given_batch.text.clone()
+    layout = given_batch.layout
+    place = layout.last.tolist()[number - 1] + 1 if number else 0
+    place += position
+    if place in layout.text:
+        where = (layout.text < place).sum()
+        text[where] = (text[where] + 1) % TEXT_V
     else:
-        ids[row, position] = (ids[row, position] + 1) % V
-    return replace(given_batch, ids=ids, text=text)
+        where = (layout.codes < place).sum()
+        codes[where] = (codes[where] + 1) % V
+    return replace(given_batch, codes=codes, text=text)
 
 
 def moved(before: Tensor, after: Tensor) -> list[bool]:
@@ -95,32 +94,32 @@ class TestPrefix:
     @pytest.mark.parametrize("position", range(4, 9))
     def test_code_moves_itself_and_what_follows_it(self, position: int) -> None:
         net, rows = model(), batch()
-        before, after = net(rows)[0], net(changed(rows, 0, position))[0]
+        before, after = net(rows)[:9], net(changed(rows, 0, position))[:9]
         assert moved(before, after) == [False] * position + [True] * (9 - position)
 
     @pytest.mark.parametrize("position", range(4))
     def test_text_moves_every_text_and_every_code(self, position: int) -> None:
         net, rows = model(), batch()
-        before, after = net(rows)[0], net(changed(rows, 0, position))[0]
+        before, after = net(rows)[:9], net(changed(rows, 0, position))[:9]
         assert moved(before, after) == [True] * 9
 
     @pytest.mark.parametrize("position", range(4, 9))
     def test_text_states_never_see_codes(self, position: int) -> None:
         net, rows = model(), batch()
-        before = net.hidden(rows)[0, :4]
-        after = net.hidden(changed(rows, 0, position))[0, :4]
+        before = net.hidden(rows)[:4]
+        after = net.hidden(changed(rows, 0, position))[:4]
         assert torch.equal(before, after)
 
     def test_first_text_sees_the_last(self) -> None:
         net, rows = model(), batch()
-        before, after = net.hidden(rows)[0], net.hidden(changed(rows, 0, 3))[0]
+        before, after = net.hidden(rows)[:9], net.hidden(changed(rows, 0, 3))[:9]
         assert moved(before, after)[0]
 
     def test_order_of_codes_matters(self) -> None:
         net = model()
         straight, swapped = ([0], [1, 5, 9]), ([0], [5, 1, 9])
         logits = net(batch([straight, swapped]))
-        assert moved(logits[0], logits[1])[-1]
+        assert moved(logits[:4], logits[4:])[-1]
 
     def test_states_stand_where_the_table_s_rows_would(self) -> None:
         net, rows = model(), batch()
@@ -133,49 +132,35 @@ class TestPrefix:
 
     def test_text_id_and_code_of_the_same_number_differ(self) -> None:
         net = model()
-        as_text = net(batch([([3, 3], [1])]))[0]
-        as_code = net(batch([([3], [3, 1])]))[0]
+        as_text, as_code = net(batch([([3, 3], [1])])), net(batch([([3], [3, 1])]))
         assert moved(as_text, as_code) == [True] * 3
 
     def test_mask_is_causal_or_both_text(self) -> None:
-        is_text = batch().is_text
-        mask = prefix_mask(is_text)
+        num_text = batch().layout.num_text
+        mask = prefix_mask(num_text, 9)
         assert mask.shape == (3, 1, 9, 9)
-        for row in range(3):
+        for number, text in enumerate(num_text.tolist()):
             for query in range(9):
                 for key in range(9):
-                    both = bool(is_text[row, query] and is_text[row, key])
-                    assert mask[row, 0, query, key] == (key <= query or both)
+                    both = query < text and key < text
+                    assert mask[number, 0, query, key] == (key <= query or both)
 
 
-class TestRowsAndPadding:
-    def test_rows_do_not_mix(self) -> None:
+class TestRows:
+    def test_do_not_mix(self) -> None:
         net, rows = model(), batch()
         before, after = net(rows), net(changed(rows, 1, 2))
-        assert torch.equal(before[[0, 2]], after[[0, 2]])
-        assert not torch.equal(before[1], after[1])
+        for number, same in enumerate([True, False, True]):
+            mine = row(before, rows, number), row(after, rows, number)
+            assert torch.equal(*mine) == same
 
-    def test_row_alone_has_the_logits_it_has_in_a_batch(self) -> None:
-        net = model()
-        logits = net(batch())
-        for row, (text, codes) in enumerate(ROWS):
-            alone = net(batch([(text, codes)]))[0]
-            torch.testing.assert_close(
-                logits[row, : len(alone)], alone, atol=1e-5, rtol=1e-5
-            )
-
-    def test_longer_padding_changes_no_logits(self) -> None:
-        net = model()
-        short, long = net(batch()), net(batch(padding=5))
-        torch.testing.assert_close(long[:, :9], short, atol=1e-5, rtol=1e-5)
-
-    def test_ids_in_the_padding_change_no_logits(self) -> None:
+    def test_alone_has_the_logits_it_has_in_a_batch(self) -> None:
         net, rows = model(), batch()
-        filled = replace(rows, ids=rows.ids.clone())
-        filled.ids[1, 4:] = 7
-        before, after = net(rows), net(filled)
-        assert torch.equal(before[1, :4], after[1, :4])
-        assert torch.equal(net.losses(rows), net.losses(filled))
+        logits = net(rows)
+        for number, alone in enumerate(ROWS):
+            torch.testing.assert_close(
+                row(logits, rows, number), net(batch([alone])), atol=1e-5, rtol=1e-5
+            )
 
 
 class TestLosses:
@@ -185,11 +170,12 @@ class TestLosses:
 
     def test_are_cross_entropy_of_forward_s_logits(self) -> None:
         net, rows = model(), batch()
-        logits = net(rows).double().numpy()
+        logits = net(rows).double()
         expected = []
-        for row, (text, codes) in enumerate(ROWS):
+        for number, (text, codes) in enumerate(ROWS):
+            of_row = row(logits, rows, number).numpy()
             for step, target in enumerate([*codes, V]):
-                scores = logits[row, len(text) - 1 + step]
+                scores = of_row[len(text) - 1 + step]
                 expected.append(np.log(np.exp(scores).sum()) - scores[target])
         losses = net.losses(rows)
         assert losses.shape == (rows.num_targets,)
@@ -219,7 +205,7 @@ class TestLosses:
         losses = []
         for _ in range(40):
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                loss = net.losses(rows).mean()
+                loss = net.loss(rows) / rows.num_targets
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -230,7 +216,7 @@ class TestLosses:
 
     def test_gradient_reaches_every_parameter(self) -> None:
         net = model().requires_grad_()
-        loss = net.losses(batch()).mean()
+        loss = net.loss(batch())
         loss.backward()  # type: ignore[no-untyped-call]
         for name, weight in net.named_parameters():
             assert weight.grad is not None, name
@@ -370,10 +356,11 @@ def test_logits_are_those_of_an_independent_implementation(shape: str) -> None:
         if "norm" in name or name.endswith("bias"):  # ones and zeros hide mistakes
             torch.nn.init.uniform_(weight, 0.5, 1.5, torch.Generator().manual_seed(6))
     weights = {name: w.double().numpy() for name, w in net.state_dict().items()}
-    logits = net(batch())
-    for row, (text, codes) in enumerate(ROWS):
+    rows = batch()
+    logits = net(rows)
+    for number, (text, codes) in enumerate(ROWS):
         expected = reference_logits(weights, text, codes, config.size.n_heads)
-        found = logits[row, : len(expected)]
+        found = row(logits, rows, number)
         np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from scaling.errors import ScalingError
-from scaling.models.text import END_ID, Text, train_caption_encoder
-from scaling.runs.corpora import Clip
-from scaling.runs.data import Rows, Sampler, require_context, rows_of
+from scaling.models.batch import Batch
+from scaling.models.text import END_ID, Text
+from scaling.runs.data import Rows, Sampler, require_context
 from scaling.runs.unigram import Unigram
 
 V = 50
@@ -36,27 +36,23 @@ def made(lengths: list[int], captions: int = 2) -> Rows:
 def test_a_row_is_text_then_motion_then_end() -> None:
     rows = Rows([np.array([4, 5, 6], np.int32)], [[text([9, 8, 0])]], V)
     batch = rows.batch([0], [0])
-    assert batch.ids.tolist() == [[0, 0, 0, 4, 5, 6]]
     assert batch.text.tolist() == [9, 8, 0]
-    assert batch.is_text.tolist() == [[True, True, True, False, False, False]]
+    assert batch.codes.tolist() == [4, 5, 6]
+    assert batch.layout.text.tolist() == [0, 1, 2]
+    assert batch.layout.codes.tolist() == [3, 4, 5]
     # the last text position predicts the first motion token, the last token the end
-    assert batch.targets.tolist() == [[-1, -1, 4, 5, 6, V]]
+    assert batch.layout.scored.tolist() == [2, 3, 4, 5]
+    assert batch.targets.tolist() == [4, 5, 6, V]
     assert batch.num_targets == 4
 
 
-def test_shorter_rows_are_padded_and_padding_is_never_scored() -> None:
+def test_rows_follow_one_another_with_the_captions_asked_for() -> None:
     rows = made([2, 5])
     batch = rows.batch([0, 1], [0, 1])
-    for line, (row, caption) in enumerate([(0, 0), (1, 1)]):
-        caption_ids, codes = rows.texts[row][caption], rows.codes[row]
-        start, span = len(caption_ids), len(caption_ids) + len(codes)
-        assert batch.is_text[line, :start].all()
-        assert batch.ids[line, start:span].tolist() == codes.tolist()
-        assert not batch.is_text[line, start:].any()
-        assert (batch.targets[line, span:] == -1).all()
-    assert batch.num_targets == 2 + 5 + 2
     pieces = [*rows.texts[0][0].tolist(), *rows.texts[1][1].tolist()]
     assert batch.text.tolist() == pieces
+    assert batch.codes.tolist() == [*rows.codes[0].tolist(), *rows.codes[1].tolist()]
+    assert batch.num_targets == 2 + 5 + 2
 
 
 def test_states_of_a_frozen_encoder_stand_in_order_of_rows() -> None:
@@ -64,14 +60,13 @@ def test_states_of_a_frozen_encoder_stand_in_order_of_rows() -> None:
     states = [rng.random((n, 6), np.float32) for n in (3, 1)]
     rows = Rows([np.zeros(2, np.int32)] * 2, [[x] for x in states], V)
     batch = rows.batch([1, 0], [0, 0])
-    assert batch.is_text.sum(1).tolist() == [1, 3]
+    assert batch.layout.num_text.tolist() == [1, 3]
     assert batch.text.tolist() == [*states[1].tolist(), *states[0].tolist()]
 
 
 def test_a_split_is_evaluated_once_and_whole() -> None:
     rows = made(list(range(1, 300)))
-    targets = [t for batch in rows.batches() for t in batch.targets.flatten().tolist()]
-    scored = sorted(t for t in targets if t >= 0)
+    scored = sorted(t for batch in rows.batches() for t in batch.targets.tolist())
     expected = sorted([*np.concatenate(rows.codes).tolist(), *[V] * len(rows.codes)])
     assert scored == expected
 
@@ -99,22 +94,21 @@ def test_a_batch_depends_on_its_step_alone() -> None:
         for late in range(step):
             other.batch(late)
         a, b = one.batch(step), other.batch(step)
-        assert a.ids.tolist() == b.ids.tolist()
+        assert a.codes.tolist() == b.codes.tolist()
         assert a.text.tolist() == b.text.tolist()
         assert a.targets.tolist() == b.targets.tolist()
-    assert one.batch(3).ids.tolist() != Sampler(rows, 8, seed=2).batch(3).ids.tolist()
+    other = Sampler(rows, 8, seed=2)
+    assert one.batch(3).codes.tolist() != other.batch(3).codes.tolist()
 
 
 def test_batches_hold_rows_of_like_length() -> None:
     rng = np.random.default_rng(0)
     rows = made(rng.integers(5, 50, 512).tolist(), captions=1)
     sampler = Sampler(rows, 16, seed=0)
-    real, padded = 0, 0
-    for step in range(sampler.per_epoch):
-        targets = sampler.batch(step).targets
-        real += int((targets >= 0).sum())
-        padded += int((targets[:, 3:] < 0).sum())
-    assert padded < 0.15 * real
+    layouts = [sampler.batch(step).layout for step in range(sampler.per_epoch)]
+    real = sum(len(layout.place) for layout in layouts)
+    padded = sum(layout.num_rows * layout.longest for layout in layouts)
+    assert real > 0.85 * padded
 
 
 def test_steps_reach_the_budget_with_their_last_batch() -> None:
@@ -139,18 +133,6 @@ def test_a_context_that_would_cut_a_row_is_refused() -> None:
         require_context(14, rows)
 
 
-def test_clips_without_a_token_drop_out() -> None:
-    encoder = train_caption_encoder(["a walk"], vocab_size=300, max_length=9)
-    clips = [
-        Clip(name=name, split="train", captions=("a walk",), start=0, frames=frames)
-        for name, frames in (("short", 3), ("long", 8))
-    ]
-    codes = [np.zeros(0, np.int32), np.array([1, 2], np.int32)]
-    rows = rows_of(clips, codes, encoder.encode, V)
-    assert [row.tolist() for row in rows.codes] == [[1, 2]]
-    assert len(rows.texts) == 1
-
-
 class TestUnigram:
     def test_frequencies_count_one_end_token_per_row(self) -> None:
         rows = Rows([np.array([0, 0, 1], np.int32)] * 2, [[text([0])]] * 2, 3)
@@ -173,6 +155,13 @@ class TestUnigram:
         assert unigram.unseen(test) == {"unseen_codes": 3, "unseen_test_tokens": 3}
 
 
+def rows_in(batch: Batch) -> list[list[int]]:
+    """Take a batch's codes apart, each row's with its end."""
+    ends = np.flatnonzero(batch.targets.numpy() == V)
+    pieces = np.split(batch.targets.numpy(), ends[:-1] + 1)
+    return [row.tolist() for row in pieces]
+
+
 @given(
     at_once=st.integers(1, 13), share=st.sampled_from([1, 2, 3, 4]), step=st.integers(0)
 )
@@ -190,6 +179,6 @@ def test_the_parts_of_all_processes_are_the_batch(
         assert len(parts) == math.ceil(12 // share / at_once)
         assert {part.targets for part in parts} == {whole.num_targets}
         for part in parts:
-            assert len(part.batch.targets) <= at_once
-            found += [row[row >= 0].tolist() for row in part.batch.targets]
-    assert sorted(found) == sorted(row[row >= 0].tolist() for row in whole.targets)
+            assert part.batch.layout.num_rows <= at_once
+            found += rows_in(part.batch)
+    assert sorted(found) == sorted(rows_in(whole))

@@ -28,6 +28,7 @@ from scaling.runs.group import Kind, Parallel
 from scaling.runs.jobs import CorpusJob, TokenizerJob, TransformerJob
 from scaling.runs.loop import Reporter
 from scaling.runs.plan import expand
+from scaling.runs.shared import Index, captions_of, splits_of
 from scaling.runs.store import ERROR
 
 GRID = """\
@@ -68,12 +69,12 @@ def store(
 
 
 def alone(job: TransformerJob, out: Path) -> Row:
-    corpus = corpora.opened(out / job.corpus)
+    index = Index(out / job.corpus)
     codes = tokenize.read_tokens(out / job.tokenizer)
-    encode, text_vocab_size = train.caption_texts(job, corpus, out)
+    captions, text_vocab_size = captions_of(job, index, out)
     model = train.build_model(job, text_vocab_size)
-    splits = train.splits_of(job, corpus, codes, encode)
-    amount = corpus.amount("test")
+    splits = splits_of(job, index, codes, captions)
+    amount = index.amount("test")
     return train.run(job, model, splits, amount, out / job.folder, "cpu", SILENT)
 
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from scaling.models.sizes import size
-from scaling.models.transformer import Batch, PrefixTransformer, TransformerConfig
+from scaling.models.batch import Batch
+from scaling.models.transformer import PrefixTransformer, TransformerConfig
 from scaling.runs.data import Rows, Sampler
 from scaling.runs.schedules import MUP_WIDTH, parameter_groups
 
@@ -47,7 +48,7 @@ def trained(model: PrefixTransformer, batch: Batch, parametrization: str) -> Non
     optimizer = torch.optim.AdamW(groups, weight_decay=0)
     for _ in range(STEPS):
         optimizer.zero_grad()
-        model.losses(batch).mean().backward()
+        (model.loss(batch) / batch.num_targets).backward()
         optimizer.step()
 
 

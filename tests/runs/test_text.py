@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,15 +16,17 @@ from scaling.files import read_json, write_json
 from scaling.models.flops import non_vocab_params
 from scaling.models.quantization import Quantization
 from scaling.models.sizes import size
-from scaling.models.text import word_states
+from scaling.models.text import train_caption_encoder, word_states
 from scaling.record import RESULT
-from scaling.runs import text, train
-from scaling.runs.corpora import Clip, Corpus
+from scaling.runs import text, tokens_corpus, train
 from scaling.runs.jobs import TextJob, TransformerJob
 from scaling.runs.loop import Reporter
 from scaling.runs.sections import Transformers
+from scaling.runs.shared import Index, captions_of, splits_of
 from scaling.runs.store import MetricsLog
 from scaling.runs.text_encoders import encoder, identity_of
+from scaling.runs.tokens import Tokens
+from scaling.runs.tokens_corpus import TokenRow, TokenRows
 
 if TYPE_CHECKING:
     from tests.conftest import CommandLine
@@ -38,21 +41,22 @@ MOVES = ["walks forward", "jumps", "sits down", "waves with the right hand"]
 
 
 @pytest.fixture
-def corpus() -> Corpus:
+def corpus(tmp_path: Path) -> TokenRows:
     """Four moves, each said in two ways; nothing but the caption tells which."""
-    clips = [
-        Clip(
+    rows = [
+        TokenRow(
             name=f"{split}-{number}",
             split=split,
             captions=(f"a person {MOVES[number % V]}", f"someone {MOVES[number % V]}"),
-            start=0,
-            frames=4 * TOKENS,
+            tokens=TOKENS,
         )
         for split, count in (("train", 32), ("test", 8))
         for number in range(count)
     ]
-    features = np.zeros((4 * TOKENS, 263), np.float32)
-    return Corpus(clips=tuple(clips), features=features, mean=features, std=features)
+    (tmp_path / "corpus").mkdir()
+    content = {"tokens_per_second": None, "clips": [asdict(row) for row in rows]}
+    write_json(tmp_path / "corpus/clips.json", content)
+    return tokens_corpus.load(tmp_path / "corpus")
 
 
 def section_of(encoder: str) -> Transformers:
@@ -68,7 +72,7 @@ def section_of(encoder: str) -> Transformers:
 
 
 @pytest.fixture
-def encoded(t5: Path, corpus: Corpus, tmp_path: Path) -> Path:
+def encoded(t5: Path, corpus: TokenRows, tmp_path: Path) -> Path:
     """Run store with a finished text job."""
     job = TextJob(folder="text", corpus="corpus", section=section_of(str(t5)))
     (tmp_path / "text").mkdir()
@@ -142,35 +146,37 @@ class TestJob:
             text.encode_captions(section, encoded / "text", ["a mummy walks"])
 
     def test_learnt_pieces_come_from_the_run(
-        self, corpus: Corpus, tmp_path: Path
+        self, corpus: TokenRows, tmp_path: Path
     ) -> None:
         job = transformer_job("bpe", None)
         captions = ["a person jumps", "", "someone moonwalks"]
-        encode, vocabulary = train.caption_texts(job, corpus, tmp_path)
-        expected = train.caption_encoder(job, corpus)
-        assert vocabulary == expected.vocab_size
-        again = text.encode_captions(job.section, tmp_path / "run", captions)
-        for three in zip(
-            encode(captions), again, expected.encode(captions), strict=True
-        ):
-            assert len({tuple(ids.tolist()) for ids in three}) == 1
+        _, vocabulary = captions_of(job, Index(tmp_path / "corpus"), tmp_path)
+        learnt = train_caption_encoder(
+            corpus.captions("train"),
+            vocab_size=job.section.text_vocab_size,
+            max_length=LENGTH,
+        )
+        assert vocabulary == learnt.vocab_size
+        found = text.encode_captions(job.section, tmp_path / "run", captions)
+        for ids, expected in zip(found, learnt.encode(captions), strict=True):
+            assert ids.tolist() == expected.tolist()
 
 
 class TestTransformer:
     def test_learns_from_frozen_states(
-        self, encoded: Path, t5: Path, corpus: Corpus
+        self, encoded: Path, t5: Path, corpus: TokenRows
     ) -> None:
         job = transformer_job(str(t5), "text")
-        codes = [
-            np.full(TOKENS, int(clip.name.split("-")[1]) % V, np.int32)
-            for clip in corpus.clips
-        ]
-        encode, vocabulary = train.caption_texts(job, corpus, encoded)
+        moves = [int(row.name.split("-")[1]) % V for row in corpus.clips]
+        codes = Tokens.of([np.full(TOKENS, move, np.int32) for move in moves])
+        index = Index(encoded / "corpus")
+        captions, vocabulary = captions_of(job, index, encoded)
+        assert vocabulary is None
         model = train.build_model(job, vocabulary)
         assert not any("text_embedding" in name for name, _ in model.named_parameters())
         record = train.record(job, model, "cpu")
         assert record["non_vocab_params"] == non_vocab_params(job.architecture)
-        splits = train.splits_of(job, corpus, codes, encode)
+        splits = splits_of(job, index, codes, captions)
         (encoded / "run").mkdir()
         result = train.run(job, model, splits, {}, encoded / "run", "cpu", QUIET)
         assert result["status"] == "finished"

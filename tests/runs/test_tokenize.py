@@ -34,7 +34,6 @@ from scaling.runs.tokenize import (
     run,
     score,
 )
-from scaling.runs.tokenize import _write_tokens as write_tokens
 
 QUANTIZATIONS = {
     "fsq": Quantization(levels=(8, 6, 5)),
@@ -145,12 +144,6 @@ def test_a_clip_shorter_than_a_token_keeps_its_place(
     assert len(third) == corpus.clips[2].frames // 4
 
 
-def test_tokens_survive_the_disk(tmp_path: Path) -> None:
-    codes = [np.array(row, np.int32) for row in ([3, 1], [], [9, 9, 9])]
-    write_tokens(tmp_path / "tokens.npz", codes)
-    assert [row.tolist() for row in read_tokens(tmp_path)] == [[3, 1], [], [9, 9, 9]]
-
-
 class TestScores:
     def test_are_those_of_the_definitions(
         self, corpus: Corpus, tokenizer: MotionTokenizer
@@ -228,7 +221,7 @@ class TestRun:
         torch.manual_seed(99)  # whatever the process did meanwhile
         trained(QUANTIZATIONS[method], corpus, resumed)
         weights = "checkpoint/step-00000008.safetensors"
-        for name in ("tokens.npz", weights):
+        for name in ("tokens.npy", "offsets.npy", weights):
             assert (straight / name).read_bytes() == (resumed / name).read_bytes()
 
     @every_quantization

@@ -83,7 +83,7 @@ def test_the_gradient_of_parts_is_that_of_the_batch(at_once: int, step: int) -> 
     def gradients(rows: int) -> list[Tensor]:
         model = built()
         for part in sampler.parts(step, rows):
-            loss = model.losses(part.batch).sum() / part.targets
+            loss = model.loss(part.batch) / part.targets
             loss.backward()  # type: ignore[no-untyped-call]
         return [weight.grad for weight in model.parameters() if weight.grad is not None]
 
@@ -250,22 +250,24 @@ from scaling.record import METRICS, read_metrics
 from scaling.runs.data import Rows, Sampler
 from scaling.runs.loop import Reporter, Training, train
 
-V = 8192
+V = 256
 rng = np.random.default_rng(0)
-codes = [rng.integers(0, V, 64).astype(np.int32) for _ in range(64)]
+codes = [rng.integers(0, V, 512).astype(np.int32) for _ in range(64)]
 sampler = Sampler(Rows(codes, [[np.array([1])]] * 64, V), 64, seed=0)
 model = PrefixTransformer(
-    TransformerConfig(size=size("1x1x8"), codebook_size=V, text_vocab_size=2)
+    TransformerConfig(
+        size=size("1x1x64"), codebook_size=V, text_vocab_size=2, context=520
+    )
 )
 model.init_weights(torch.Generator().manual_seed(0))
 optimizer = torch.optim.AdamW(model.parameters())
 torch.set_num_threads(1)
-losses = lambda part: model.losses(part.batch).sum() / part.targets
+losses = lambda part: model.loss(part.batch) / part.targets
 (warm,) = Sampler(sampler.rows, 1, seed=0).parts(0, 1)
 losses(warm).backward()
-if len(sys.argv) > 2:  # room for half of what the logits of all rows take
+if len(sys.argv) > 2:  # room for half of what a block keeps of all rows
     used = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
-    resource.setrlimit(resource.RLIMIT_AS, (used + 64 * 65 * V * 2,) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (used + 64 * 512 * 64 * 4 * 12,) * 2)
 ending = train(
     Training(
         model=model, optimizer=optimizer, learning_rate=lambda step: 1e-3, loss=losses,

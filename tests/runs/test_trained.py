@@ -19,7 +19,7 @@ from scaling.models.tokenizer import MotionTokenizer, TokenizerConfig
 from scaling.models.transformer import PrefixTransformer, TransformerConfig
 from scaling.record import Row, run_folders, scan
 from scaling.runs import corpora, tokenize
-from scaling.runs.data import rows_of
+from scaling.runs.data import Rows
 from scaling.runs.train import evaluate_split
 from scaling.runs.trained import TrainedRun, find_run, load_run
 from scaling.runs.unigram import Unigram
@@ -44,12 +44,11 @@ class TestLoad:
             run = load_run(straight / name)
             corpus = corpora.load(run.corpus_folder)
             codes = tokenize.read_tokens(straight / run.config["tokenizer"])
-            codes_of = dict(zip(corpus.clips, codes, strict=True))
-            clips = corpus.split("test")
-            rows = rows_of(
-                clips,
-                [codes_of[clip] for clip in clips],
-                run.encode,
+            pairs = zip(corpus.clips, codes, strict=True)
+            chosen = [(clip, row) for clip, row in pairs if clip.split == "test"]
+            rows = Rows(
+                [row for _, row in chosen],
+                [run.encode(clip.captions) for clip, _ in chosen],
                 run.quantization.codebook_size,
             )
             scores = evaluate_split(
