@@ -4,8 +4,8 @@
 
 The rival is installed into `.rivals/quantizers`, for the torch that is there. Both run
 in one process on one thread, by turns: times are medians over the turns, the ratio is
-the median of theirs to ours within a turn. Both must find the same codes and indices,
-but for those within a last bit of a boundary between levels.
+the median of theirs to ours within a turn, with its range. Both must find the same
+codes and indices, but for those within a last bit of a boundary between levels.
 
 What bounds both: a vector of c float32 channels is read and written once and its index
 written, 8 c + 8 bytes at the speed of a copy, and c hyperbolic tangents are taken. Both
@@ -29,10 +29,11 @@ import click
 import torch
 
 from scaling.models.fsq import FSQ
+from scaling.models.levels import levels_of
 
 RIVAL = ("vector-quantize-pytorch==1.32.0", "torch-einops-utils==0.2.0")
 NEEDS = ("einops==0.8.2", "einx==0.4.3", "frozendict==2.4.7", "loguru==0.7.3")
-LEVELS = ((8, 5, 5, 5), (8, 8, 8, 5, 5, 5))
+LEVELS = tuple(levels_of(2**bits) for bits in (8, 9, 10, 11, 12, 14, 16))
 COLUMNS = ("levels", "gradient", "ours", "theirs", "ratio", "tanh alone", "bytes alone")
 
 
@@ -73,11 +74,12 @@ def compared(
     us, them, tanh, copy = by_turns(
         turns, partial(ours, z), partial(theirs, z), *limits
     )
-    ratio = median(b / a for a, b in zip(us, them, strict=True))
+    ratios = [b / a for a, b in zip(us, them, strict=True)]
+    ratio = f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
     index = 1 + 1 / z.shape[-1]  # its 8 bytes beside the 8 of each channel
     times = [f"{median(times):.1f} ms" for times in (us, them)]
     bounds = [f"{median(tanh):.1f} ms", f"{index * median(copy):.1f} ms"]
-    return [*times, f"{ratio:.2f}", *bounds]
+    return [*times, ratio, *bounds]
 
 
 @click.command()

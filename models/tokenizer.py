@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scaling.errors import ScalingError
+from scaling.models.convolution import Conv1d, UpsamplingConv1d
 from scaling.models.fsq import FSQ
 from scaling.models.levels import HALVINGS
 from scaling.models.quantization import Quantization
@@ -53,14 +54,14 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.ReLU(),
-            nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation),
-            nn.ReLU(),
-            nn.Conv1d(width, width, 1),
+            Conv1d(width, width, 3, padding=dilation, dilation=dilation),
+            nn.ReLU(inplace=True),
+            Conv1d(width, width, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, width, time) to the same shape."""
-        out: Tensor = x + self.layers(x)
+        out: Tensor = self.layers(x).add_(x)
         return out
 
 
@@ -72,32 +73,49 @@ def _residual_blocks(width: int, depth: int) -> nn.Sequential:
 def _encoder(config: TokenizerConfig) -> nn.Sequential:
     width = config.width
     layers: list[nn.Module] = [
-        nn.Conv1d(config.num_features, width, 3, padding=1),
-        nn.ReLU(),
+        Conv1d(config.num_features, width, 3, padding=1),
+        nn.ReLU(inplace=True),
     ]
     for _ in range(HALVINGS):
         layers += [
-            nn.Conv1d(width, width, 4, stride=2, padding=1),
+            Conv1d(width, width, 4, stride=2, padding=1),
             _residual_blocks(width, config.depth),
         ]
-    return nn.Sequential(*layers, nn.Conv1d(width, width, 3, padding=1))
+    return nn.Sequential(*layers, Conv1d(width, width, 3, padding=1))
 
 
 def _decoder(config: TokenizerConfig) -> nn.Sequential:
     width = config.width
-    layers: list[nn.Module] = [nn.Conv1d(width, width, 3, padding=1), nn.ReLU()]
+    layers: list[nn.Module] = [
+        Conv1d(width, width, 3, padding=1),
+        nn.ReLU(inplace=True),
+    ]
     for _ in range(HALVINGS):
         layers += [
             _residual_blocks(width, config.depth),
-            nn.Upsample(scale_factor=2, mode="nearest"),
-            nn.Conv1d(width, width, 3, padding=1),
+            nn.Identity(),  # keeps the numbers of the weights' names as they were
+            UpsamplingConv1d(width, width, 3, padding=1),
         ]
     layers += [
-        nn.Conv1d(width, width, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv1d(width, config.num_features, 3, padding=1),
+        Conv1d(width, width, 3, padding=1),
+        nn.ReLU(inplace=True),
+        Conv1d(width, config.num_features, 3, padding=1),
     ]
-    return nn.Sequential(*layers)
+    return _Decoder(*layers)
+
+
+class _Decoder(nn.Sequential):
+    """Layers after one another; no nonlinearity parts two of the last convolutions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, width, tokens) to (batch, features, frames)."""
+        *layers, upsampling, second, relu, last = self
+        assert isinstance(upsampling, UpsamplingConv1d)
+        assert isinstance(second, Conv1d)
+        for layer in layers:
+            x = layer(x)
+        out: Tensor = last(relu(upsampling.then(second, x)))
+        return out
 
 
 def _quantizer(config: TokenizerConfig) -> FSQ | ResidualFSQ | VQ:

@@ -1,8 +1,7 @@
 """The tokenizer job: learn a tokenizer, score it, and write the corpus in tokens.
 
 Of motion it is trained; of text it is byte pairs, which are counted; tokens that are
-given are checked. Its folder gets `tokens.npz`: the code indices of all clips after one
-another, and each clip's number of tokens.
+given are checked. Its folder gets the code indices of all clips (`tokens.py`).
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scaling.errors import ScalingError
-from scaling.files import read_json, write_aside, write_text
+from scaling.files import read_json, write_text
 from scaling.models import bpe
 from scaling.models.levels import DOWNSAMPLING, whole_tokens
 from scaling.models.motion import mpjpe, recover
 from scaling.models.quantization import MOTION, Quantization
 from scaling.models.tokenizer import MotionTokenizer, Reconstruction, TokenizerConfig
 from scaling.record import CONFIG, METRICS, Row
-from scaling.runs import tokens_corpus
+from scaling.runs import eager, tokens, tokens_corpus
 from scaling.runs.captioned import Captioned, Item
 from scaling.runs.checkpoint import read_model
 from scaling.runs.corpora import Clip, Corpus, Float32
@@ -37,13 +36,11 @@ from scaling.runs.schedules import warmup_milestone
 from scaling.runs.sections import Tokenizers
 from scaling.runs.store import MetricsLog
 from scaling.runs.text_corpus import Texts
+from scaling.runs.tokens import Tokens
 from scaling.runs.tokens_corpus import TokenRows
 
 COLLAPSED = 0.05
 """Share of the codes that a split could use, below which a codebook has collapsed."""
-
-TOKENS = "tokens.npz"
-"""The corpus in tokens."""
 
 BYTE_PAIRS = "bpe.json"
 """Byte pairs of text."""
@@ -106,7 +103,7 @@ def run(
         case TokenRows():
             assert job.given is not None, "the plan says where they are"
             codes = tokens_corpus.codes_of(job.given, corpus, V)
-    _write_tokens(folder / TOKENS, codes)
+    tokens.write(folder, codes, V)
     tested, trained = (_of_split(corpus, codes, split) for split in ("test", "train"))
     lengths = {
         f"{unit}s_per_token": n / len(tested)
@@ -155,8 +152,25 @@ def _train(
         ema=section.ema,
     )
     model = MotionTokenizer(config).to(device)
-    windows = Windows.of(corpus, section)
     _say_if_too_large(job.quantization, corpus, reporter)
+    ending = train(training(section, model, corpus), folder, reporter)
+    if ending.status != "finished":
+        raise ScalingError(
+            "its loss is not finite, and no run can use it; lower "
+            f"tokenizers.learning_rate from {section.learning_rate:g} ({ending.reason})"
+        )
+    codes = encode(model, corpus, corpus.clips)
+    tokens.write(folder, codes, job.quantization.codebook_size)
+    scores = MetricsLog(folder / METRICS).rows[-1]
+    metrics = {k: v for k, v in scores.items() if k not in ("step", "seconds")}
+    _say_if_collapsed(metrics, job, reporter)
+    return {"status": "finished", "metrics": metrics}
+
+
+def training(section: Tokenizers, model: MotionTokenizer, corpus: Corpus) -> Training:
+    """Describe the training of a tokenizer, scored at its end."""
+    windows = Windows.of(corpus, section)
+    device = next(model.parameters()).device
 
     def loss(step: int) -> Tensor:
         motion = windows.batch(step).to(device)
@@ -174,10 +188,11 @@ def _train(
             decay=section.decay,
         )
 
-    training = Training(
+    return Training(
         model=model,
-        optimizer=torch.optim.AdamW(
-            model.parameters(), weight_decay=section.weight_decay
+        # one kernel for all: of the step of a small tokenizer, a twelfth
+        optimizer=eager.AdamW(
+            model.parameters(), weight_decay=section.weight_decay, fused=True
         ),
         learning_rate=rate,
         loss=loss,
@@ -189,17 +204,6 @@ def _train(
             **score(model, corpus, pause),
         },
     )
-    ending = train(training, folder, reporter)
-    if ending.status != "finished":
-        raise ScalingError(
-            "its loss is not finite, and no run can use it; lower "
-            f"tokenizers.learning_rate from {section.learning_rate:g} ({ending.reason})"
-        )
-    _write_tokens(folder / TOKENS, encode(model, corpus, corpus.clips))
-    scores = MetricsLog(folder / METRICS).rows[-1]
-    metrics = {k: v for k, v in scores.items() if k not in ("step", "seconds")}
-    _say_if_collapsed(metrics, job, reporter)
-    return {"status": "finished", "metrics": metrics}
 
 
 def _say_if_collapsed(metrics: Row, job: TokenizerJob, reporter: Reporter) -> None:
@@ -269,8 +273,9 @@ def encode(
     """Tokenize clips, cut to whole tokens; one array of code indices per clip."""
     # a clip of fewer frames than a token has keeps its place, and no tokens
     codes: dict[Clip, NDArray[np.int32]] = dict.fromkeys(clips, np.zeros(0, np.int32))
+    model.eval()
     for group, motion in _batches(model, corpus, clips):
-        indices = model.eval().encode(motion).cpu().numpy().astype(np.int32)
+        indices = model.encode(motion).cpu().numpy().astype(np.int32)
         codes |= dict(zip(group, indices, strict=True))
     return [codes[clip] for clip in clips]
 
@@ -288,8 +293,9 @@ def reconstruct(
     """
     none = np.zeros((0, corpus.features.shape[1]), np.float32)
     motions: dict[Clip, Float32] = dict.fromkeys(clips, none)
+    model.eval()
     for group, motion in _batches(model, corpus, clips):
-        drawn = corpus.unnormalised(model.eval()(motion).motion.cpu().numpy())
+        drawn = corpus.unnormalised(model(motion).motion.cpu().numpy())
         motions |= dict(zip(group, drawn, strict=True))
     return [motions[clip] for clip in clips]
 
@@ -310,9 +316,10 @@ def score(model: MotionTokenizer, corpus: Corpus, pause: Pause = lambda: None) -
     """
     counts = np.zeros(model.quantizer.codebook_size, np.int64)
     sums, frames = Counter[str](), 0
+    model.eval()
     for _, motion in _batches(model, corpus, corpus.split("test")):
         pause()
-        drawn, indices = (x.cpu() for x in model.eval()(motion)[:2])
+        drawn, indices = (x.cpu() for x in model(motion)[:2])
         motion = motion.cpu()
         found = {
             "l1": float((drawn - motion).abs().double().mean()),
@@ -404,17 +411,6 @@ def _batches(
         yield group, torch.from_numpy(motion).to(device)
 
 
-def _write_tokens(path: Path, codes: Sequence[NDArray[np.int32]]) -> None:
-    lengths = np.array([len(row) for row in codes])
-
-    def write(aside: Path) -> None:
-        with aside.open("wb") as file:
-            np.savez(file, codes=np.concatenate(codes), lengths=lengths)
-
-    write_aside(path, write)
-
-
-def read_tokens(folder: Path) -> list[NDArray[np.int32]]:
-    """Read the code indices of every clip of the corpus, in its order."""
-    cache = np.load(folder / TOKENS)
-    return np.split(cache["codes"], np.cumsum(cache["lengths"])[:-1])
+def read_tokens(folder: Path) -> Tokens:
+    """Map the code indices of every clip of the corpus, in its order."""
+    return tokens.read(folder)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from scaling.errors import ScalingError
+from scaling.models import convolution
 from scaling.models.levels import DOWNSAMPLING, whole_tokens
 from scaling.models.quantization import Quantization
 from scaling.models.tokenizer import MotionTokenizer, TokenizerConfig
@@ -169,6 +170,41 @@ class TestQuantizations:
         assert order == ["encoder", "project_in", "project_out", "decoder"]
 
 
+class TestWideBatch:
+    """A wide batch is trained by short algorithms, the others by torch's."""
+
+    @staticmethod
+    def trained(method: str, steps: int) -> list[Tensor]:
+        """Weights after some steps, and the gradients of the next."""
+        model = tokenizer(replace(SMALL, quantization=QUANTIZATIONS[method]))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for step in range(steps + 1):
+            optimizer.zero_grad()
+            x = motion(64, batch=convolution.BATCH) + step
+            drawn = model(x)
+            ((drawn.motion - x).square().mean() + drawn.commitment).backward()
+            if step < steps:
+                optimizer.step()
+        weights = list(model.parameters())
+        return [*weights, *(weight.grad for weight in weights)]
+
+    @every_quantization
+    def test_has_the_gradients_of_torch_s(
+        self, method: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = self.trained(method, 0)
+        monkeypatch.setattr(convolution, "_is_faster", lambda x: False)
+        for ours, torchs in zip(found, self.trained(method, 0), strict=True):
+            scale = torchs.abs().max().item()
+            torch.testing.assert_close(ours, torchs, atol=1e-4 * scale, rtol=0)
+            assert ours.shape == torchs.shape
+
+    @every_quantization
+    def test_trains_to_the_same_bits(self, method: str) -> None:
+        pairs = zip(self.trained(method, 2), self.trained(method, 2), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+
+
 class TestArchitecture:
     def test_paper_s_configuration_has_this_many_parameters(self) -> None:
         # by hand, width 512: convolutions of kernel 1, 3, 4 with their biases
@@ -199,8 +235,8 @@ class TestArchitecture:
         half, quarter = [(9, 8), (3, 8), (1, 8)], [(9, 4), (3, 4), (1, 4)]
         assert seen["encoder"] == [(1, 16), *half, *quarter, (1, 4)]
         assert seen["decoder"] == [
-            *[(1, 4), *quarter, (1, 8)],
-            *[*half, (1, 16)],
+            *[(1, 4), *quarter, (1, 4)],  # before they are doubled
+            *[*half, (1, 8)],
             *[(1, 16), (1, 16)],
         ]
 
