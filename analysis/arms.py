@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import sympy as sp
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import fdtrc
 
 from scaling.analysis.catalogue import law as find_law
 from scaling.analysis.expression import names, parse
@@ -339,8 +339,8 @@ def _test(
     shift, covariance = wide.theta[which], found.covariance[np.ix_(which, which)]
     if not np.isfinite(covariance).all():
         return None
-    F = shift @ np.linalg.pinv(covariance, hermitian=True) @ shift / len(which)
-    return float(stats.f.sf(F, len(which), found.degrees))
+    F = float(shift @ np.linalg.pinv(covariance, hermitian=True) @ shift) / len(which)
+    return float(fdtrc(float(len(which)), found.degrees, max(F, 0.0)))
 
 
 def _exponents_apart(fit: Fit, shared: Formula, symbol: str) -> list[str]:

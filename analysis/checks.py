@@ -1,18 +1,19 @@
 """The values of a study's rows: what is refused, left out, or said.
 
-Rows are indexed by place, that is by source and by row (or, in a run store, by run and
-line), so that every sentence can name them.
+Rows are indexed by place, that is by source, run and line (the run is empty but in a
+run store), so that every sentence can name them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.analysis.table import OWN_RUN, Quantity, blank
+from scaling.analysis.table import OWN_RUN, Quantity, ask_each, blank
 from scaling.errors import ScalingError
 from scaling.record import MEASURES
 
@@ -59,7 +60,7 @@ def drop_diverged(
 
 
 def _diverged(frame: pd.DataFrame) -> pd.Series[bool]:
-    return frame["status"].astype(str).str.contains("diverged", case=False)
+    return ask_each(frame["status"], lambda s: s.str.contains("diverged", case=False))
 
 
 def leave_out_broken(
@@ -116,12 +117,43 @@ def _first(places: Iterable[str], shown: int = 5) -> str:
     return ", ".join(places[:shown]) + more
 
 
+def places(
+    source: str,
+    lines: NDArray[np.int64],
+    names: Sequence[str] = ("",),
+    runs: NDArray[np.int64] | None = None,
+) -> pd.MultiIndex:
+    """Give the places of rows, for which no text is made until one is named.
+
+    Parameters
+    ----------
+    source : str
+        Where the rows are from.
+    lines : array, shape (rows,)
+        From 1 on.
+    names : sequence of str
+        Of the source's runs.
+    runs : array, shape (rows,), optional
+        Place of each row's run in `names`; by default the first.
+    """
+    runs = np.zeros(len(lines), int) if runs is None else runs
+    of_name, distinct = pd.factorize(np.array(names, dtype=object))
+    numbers = pd.RangeIndex(1, lines.max(initial=0) + 1)
+    levels: list[Any] = [[source], distinct, numbers]
+    codes: list[Any] = [np.zeros(len(lines), int), of_name[runs], lines - 1]
+    return pd.MultiIndex(
+        levels=levels,
+        codes=codes,
+        names=["source", None, None],  # no names that columns may have
+    )
+
+
 def place(index: Hashable) -> str:
     """Name a row by its place.
 
-    >>> place(("losses.csv", 3))
+    >>> place(("losses.csv", "", 3))
     'row 3 of losses.csv'
-    >>> place(("out", "44M-v256 line 3"))
+    >>> place(("out", "44M-v256", 3))
     '44M-v256 line 3 of out'
     """
     assert isinstance(index, tuple)
@@ -130,7 +162,8 @@ def place(index: Hashable) -> str:
 
 def _row(index: Hashable) -> str:
     assert isinstance(index, tuple)
-    return index[1] if isinstance(index[1], str) else f"row {index[1]}"
+    _, run, line = index
+    return f"{run} line {line}" if run else f"row {line}"
 
 
 def note_repeated(
@@ -144,9 +177,13 @@ def note_repeated(
     Rows whose source names no runs are compared by their values alone. A few are worth
     a note; many look like a table that was read twice.
     """
-    rows = frame[[quantity.column for quantity in quantities.values()]]
-    if not frame[OWN_RUN].all():
-        rows = rows.assign(run=frame["run"].mask(frame[OWN_RUN], ""))
+    # Where no two losses are equal, no rows are.
+    alike = frame[frame[quantities["L_u"].column].duplicated(keep=False)]
+    if alike.empty:
+        return
+    rows = alike[[quantity.column for quantity in quantities.values()]]
+    if not alike[OWN_RUN].all():
+        rows = rows.assign(run=alike["run"].mask(alike[OWN_RUN], ""))
     # Comparing hashes first is ten times as fast, and leaves next to nothing to do.
     hashes = pd.util.hash_pandas_object(rows, index=False)
     rows = rows[hashes.duplicated(keep=False)]
@@ -173,8 +210,10 @@ def note_status(everything: pd.DataFrame, kept: pd.DataFrame, notes: list[str]) 
     if "status" not in kept:
         return
     # Where rows differ in status, those that diverged may all have been dropped.
-    diverged = set(everything.loc[_diverged(everything), "run"]) & set(kept["run"])
-    others = kept.loc[~kept["run"].isin(diverged) & ~blank(kept["status"])]
+    ends = kept[["run", "status"]].drop_duplicates()
+    lost = everything.loc[_diverged(everything), "run"].unique()
+    diverged = set(lost) & set(ends["run"])
+    others = ends[~ends["run"].isin(diverged) & ~blank(ends["status"])]
     runs_of = (
         others.groupby("status")["run"].nunique().drop("finished", errors="ignore")
     )

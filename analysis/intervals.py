@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from scaling.analysis.bootstrap import bootstrap
 from scaling.analysis.fitting import Fit
@@ -124,13 +124,11 @@ class Uncertainty:
         assert self.sandwich is not None
         centre = function(self.fit.theta[None])[0]
         slope = self._slope(function)
-        half = stats.t.ppf(tails[1], self.sandwich.degrees(slope))
+        half = stdtrit(self.sandwich.degrees(slope), tails[1])
         half = half * self.sandwich.error(slope)
         if scatter is not None:
             # Half-widths of independent errors add as their squares (Howe 1974).
-            half = np.hypot(
-                half, stats.t.ppf(tails[1], self.degrees) * scatter.at(centre)
-            )
+            half = np.hypot(half, stdtrit(self.degrees, tails[1]) * scatter.at(centre))
         # Where a number cannot be followed along the axes, nothing is known of it.
         half = np.where(np.isnan(half), np.inf, half)
         return np.stack([centre - half, centre + half])

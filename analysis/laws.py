@@ -30,7 +30,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
 from scaling.analysis.pdg import plus_minus
 from scaling.errors import ScalingError
@@ -124,7 +124,7 @@ class Law:
         line = self.slope * t + self.intercept
         (aa, ab), (_, bb) = self.covariance
         variance = aa * t**2 + 2 * ab * t + bb
-        student = float(stats.t.ppf((1 + level) / 2, max(self._degrees, 1)))
+        student = float(stdtrit(max(self._degrees, 1), (1 + level) / 2))
         mean = student * np.sqrt(variance)
         new = student * np.sqrt(variance + self.residual_sd**2)
         return Interval(
@@ -137,7 +137,7 @@ class Law:
 
     def slope_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Give Student's interval of the slope; NaN where n = 2."""
-        student = float(stats.t.ppf((1 + level) / 2, max(self.n - 2, 1)))
+        student = float(stdtrit(max(self.n - 2, 1), (1 + level) / 2))
         return (
             self.slope - student * self.slope_se,
             self.slope + student * self.slope_se,
@@ -151,7 +151,7 @@ class Law:
         if self._degrees < 1:
             points = f"{self.n} point{'s' * (self.n != 1)}"
             found.append(f"NO STANDARD ERRORS: a line through {points} leaves none")
-        elif abs(self.slope) < stats.t.ppf(0.975, self._degrees) * self.slope_se:
+        elif abs(self.slope) < stdtrit(self._degrees, 0.975) * self.slope_se:
             found.append("SLOPE NOT DISTINGUISHABLE FROM ZERO at the 95 % level")
         if self.slope == 0 and not self.residual_sd > 0:
             found.append(f"NO VARIATION: all points have the same {self.y}")

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from scaling.analysis.sample import LOSS_NAMES
-from scaling.analysis.table import Quantity
+from scaling.analysis.table import LOSS_NAMES, Quantity
 from scaling.errors import ScalingError
 from scaling.record import COLUMNS, MEASURES
 

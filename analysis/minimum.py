@@ -19,13 +19,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import Akima1DInterpolator, PPoly
 
 from scaling.errors import ScalingError, suggestion
+
+if TYPE_CHECKING:
+    from scipy.interpolate import PPoly
 
 Array = NDArray[np.float64]
 Method = Literal["parabola", "cubic", "akima"]
@@ -120,6 +122,9 @@ def lowest_per_x(x: Array, y: Array) -> tuple[Array, Array]:
 
 def _curve(method: Method, u: Array, y: Array) -> tuple[PPoly, Array | None]:
     """Fit the curve on u >= 0; give the covariance of c, highest power first."""
+    # Slow to import: the laws of the envelope take no curve.
+    from scipy.interpolate import Akima1DInterpolator, PPoly
+
     if method == "akima":
         return Akima1DInterpolator(u, y), None
     X = np.vander(u, 3 if method == "parabola" else 4)

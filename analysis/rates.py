@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from scaling.analysis.minimum import minimum
 from scaling.analysis.prediction import LEVEL, Estimate
@@ -337,7 +337,7 @@ def best_rate(
     if found.reason:
         return None, "no minimum: the parabola's lies at the edge, or it has none"
     with np.errstate(invalid="ignore"):
-        half = found.se * float(stats.t.ppf(0.5 + level / 2, max(len(x) - 3, 1)))
+        half = found.se * float(stdtrit(max(len(x) - 3, 1), 0.5 + level / 2))
     place = math.exp(found.x) * float(rates[k])
     return _times(place, half), ""
 
@@ -363,7 +363,7 @@ def rule_of(cells: Sequence[Best], level: float = LEVEL) -> Rule | None:
     degrees, residual = len(x) - 2, y - X @ (base, exponent)
     s2 = float(residual @ residual) / degrees if degrees else math.nan
     half = np.sqrt(s2 * np.diag(np.linalg.inv(X.T @ X)))
-    half *= stats.t.ppf(0.5 + level / 2, max(degrees, 1))
+    half *= stdtrit(max(degrees, 1), 0.5 + level / 2)
     ends = float(exponent - half[1]), float(exponent + half[1])
     return Rule(
         base=_times(math.exp(base), float(half[0])),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
+from pydantic_core import from_json
 
+from scaling.analysis.columns import BLOCK, columns_of
 from scaling.errors import ScalingError
+from scaling.record import Row, parse_lines
 
 
 def read_file(path: Path, notes: list[str]) -> pd.DataFrame:
@@ -119,8 +122,26 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def _read_jsonl(path: Path, notes: list[str]) -> pd.DataFrame:
     """Read one object per line; blank lines are none, and the last may be cut short."""
-    rows: list[dict[str, Any]] = []
-    lines = path.read_bytes().rstrip().splitlines()
+    return pd.DataFrame(columns_of(_blocks(path, notes)), copy=False)
+
+
+def _blocks(path: Path, notes: list[str]) -> Iterator[list[Row]]:
+    """Parse some lines at a time; from where they are not all sound, one by one."""
+    before = 0
+    with path.open("rb") as file:
+        while lines := list(islice(file, BLOCK)):
+            text = b"".join(lines)
+            rows = parse_lines(text, from_json)
+            if rows is None:
+                rows = _line_by_line(path, text + file.read(), before, notes)
+            if rows:
+                yield rows
+            before += len(lines)
+
+
+def _line_by_line(path: Path, text: bytes, before: int, notes: list[str]) -> list[Row]:
+    rows: list[Row] = []
+    lines = text.rstrip().splitlines()
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -130,14 +151,14 @@ def _read_jsonl(path: Path, notes: list[str]) -> pd.DataFrame:
             row = None
             if number == len(lines):
                 notes.append(
-                    f"{path}: line {number} is cut short; kept the {len(rows)} before "
-                    "it"
+                    f"{path}: line {before + number} is cut short; kept the "
+                    f"{before + len(rows)} before it"
                 )
                 break
         if not isinstance(row, dict):
             raise ScalingError(
-                f"{path}:{number} is not a JSON object: {line[:40]!r}; expected one "
-                "per line: correct that line or remove it"
+                f"{path}:{before + number} is not a JSON object: {line[:40]!r}; "
+                "expected one per line: correct that line or remove it"
             )
         rows.append(row)
-    return pd.DataFrame(rows)
+    return rows

@@ -6,10 +6,11 @@ is counted in `Records.dropped` or said in `Records.notes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from scaling.analysis import cooled, measures, reference
@@ -26,12 +27,14 @@ from scaling.analysis.checks import (
     note_repeated,
     note_status,
     place,
+    places,
     refuse_unusable,
 )
 from scaling.analysis.reading import read_file, read_frame
+from scaling.analysis.stores import read_store
 from scaling.analysis.table import OWN_RUN, SYMBOLS, Quantity, Records, blank
 from scaling.errors import ScalingError, suggestion
-from scaling.record import COLUMNS, scan
+from scaling.record import COLUMNS
 
 NAMES = {
     "C": "flops",
@@ -169,7 +172,7 @@ def _read_source(
 ) -> pd.DataFrame:
     """Read one source as a table in the record's spelling, indexed by place."""
     if isinstance(source, Path) and source.is_dir():
-        table = _to_numbers(_read_store(source, name, notes))
+        table = _to_numbers(read_store(source, name, notes))
     else:
         table = _read_table(source, name, notes)
         for key, column in columns.items():
@@ -199,30 +202,7 @@ def _read_table(
             f"{source} does not exist; expected a run store, a CSV, Parquet or JSONL "
             "file, or the word scamo"
         )
-    return table.set_axis(_places(name, range(1, len(table) + 1)))
-
-
-def _places(name: str, rows: Iterable[int | str]) -> pd.MultiIndex:
-    return pd.MultiIndex.from_product([[name], rows], names=["source", "row"])
-
-
-def _read_store(folder: Path, name: str, notes: list[str]) -> pd.DataFrame:
-    """Read a run store, or the one run whose folder it is."""
-    is_run = (folder / "config.json").exists()
-    found: list[str] = []
-    rows = scan(folder.parent if is_run else folder, found)
-    if is_run:
-        rows = [row for row in rows if row["run"] == folder.name]
-        found = [note for note in found if note.startswith(f"{folder.name}/")]
-    if not rows:
-        raise ScalingError(
-            f"{folder} holds no evaluated transformer run; expected "
-            "RUN/config.json and RUN/metrics.jsonl as `scaling run --out` writes them"
-        )
-    notes += found
-    table = pd.DataFrame(rows).dropna(axis="columns", how="all")
-    lines = table.groupby("run").cumcount() + 1
-    return table.set_axis(_places(name, table["run"] + " line " + lines.astype(str)))
+    return table.set_axis(places(name, np.arange(1, len(table) + 1)))
 
 
 # --- Columns ------------------------------------------------------------------------
@@ -294,8 +274,11 @@ def _to_numbers(table: pd.DataFrame) -> pd.DataFrame:
     for name in (*NUMBERS, *measures.PER_UNIT):
         if name not in table:
             continue
-        numbers[name] = pd.to_numeric(table[name], errors="coerce").astype("float64")
-        words = table.loc[numbers[name].isna() & table[name].notna(), name]
+        cells = table[name]
+        numbers[name] = pd.to_numeric(cells, errors="coerce").astype("float64")
+        if pd.api.types.is_numeric_dtype(cells):
+            continue  # and no words are among them
+        words = cells[numbers[name].isna() & cells.notna()]
         if not words.empty:
             raise ScalingError(
                 f"{name} is {words.iloc[0]!r} in {place(words.index[0])}; "
@@ -337,9 +320,9 @@ def _joined(
     """Make one table of the sources, refusing values that no law can use."""
     loss = loss or Quantity.of("L_u", _common_loss(tables, notes))
     quantities = _quantities(tables, loss, notes)
-    everything = pd.concat(tables.values())
-    if len(tables) > 1:
-        everything = _tell_sources_apart(everything, notes)
+    everything, *others = tables.values()
+    if others:
+        everything = _tell_sources_apart(pd.concat([everything, *others]), notes)
     everything, left = cooled.choose(everything, uncooled, notes)
     frame, dropped = drop_diverged(everything, loss.column)
     quantities = leave_out_broken(frame, quantities, notes)

@@ -22,7 +22,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import fdtrc, fdtri, ndtri
 
 from scaling.analysis.fitting import Fit
 
@@ -61,7 +61,7 @@ class Rise:
     @cached_property
     def deviation(self) -> float:
         """Standard deviation of the residuals, from their median size."""
-        size = float(np.median(np.abs(self.fit.residuals))) / stats.norm.ppf(0.75)
+        size = float(np.median(np.abs(self.fit.residuals))) / ndtri(0.75)
         size *= math.sqrt(self.fit.sample.n / max(self.fit.degrees, 1))
         return max(size, self._rounding)
 
@@ -115,13 +115,13 @@ class Rise:
 
     def allowed(self, contrast: Array, level: float) -> float:
         """Give the rise that a true restriction exceeds in a share 1 - level."""
-        quantile = float(stats.f.ppf(level, 1, self.degrees))
+        quantile = float(fdtri(1, self.degrees, level))
         return quantile / (2 * self.scale(contrast))
 
     def statistic(self, contrast: Array, rise: float) -> tuple[float, float]:
         """Give 2 c x rise, and the share of true restrictions that exceed it."""
         found = max(0.0, float(2 * self.scale(contrast) * rise))
-        return found, float(stats.f.sf(found, 1, self.degrees))
+        return found, float(fdtrc(1, self.degrees, found))
 
     @property
     def _scatter(self) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scaling.analysis.envelope import best_evaluations, envelope
 from scaling.analysis.formula import Formula
-from scaling.analysis.table import SYMBOLS, Records
+from scaling.analysis.table import LOSS_NAMES, SYMBOLS, Records
 from scaling.errors import ScalingError
 from scaling.record import COLUMNS
 
@@ -20,7 +20,6 @@ Array = NDArray[np.float64]
 Choice = Literal["all", "best", "last", "frontier"]
 
 LOSS = "L_u"
-LOSS_NAMES = ("L_u", "L", "normalised_loss", "loss")
 CHOICES: Mapping[Choice, str] = {
     "all": "all evaluations",
     "best": "each run's best evaluation",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,9 @@ from scaling.record import COLUMNS
 
 SYMBOLS = ("C", "N", "N_nv", "N_v", "D", "U", "V", "L_u", "weight")
 """What points may hold: the quantities of the laws, and the weight of a row."""
+
+LOSS_NAMES = ("L_u", "L", "normalised_loss", "loss")
+"""Columns that a table's loss may stand in, the first of them before the others."""
 
 OWN_RUN = "own_run"
 """Column of a frame: whether a row is a run of its own, its source naming no runs."""
@@ -143,16 +146,16 @@ class Records:
 
         Names count where the sources give them, not where they were made here.
         """
-        columns = [*self._given_names(), *self._values().items()]
-        order = _order([column for _, column in columns])
+        names = {name: _sorted_codes(cells) for name, cells in self._given_names()}
+        values = {name: cells.to_numpy() for name, cells in self._values().items()}
+        order = _order([*(codes for codes, _ in names.values()), *values.values()])
         digest = hashlib.sha256()
-        for name, column in columns:
-            digest.update(f"{name}\n".encode())
-            ordered = column.to_numpy()[order]
-            if column.dtype == "float64":
-                digest.update(ordered.astype("<f8", copy=False).tobytes())
-            else:
-                digest.update("\n".join(ordered).encode())
+        for name, (codes, texts) in names.items():
+            lines = "\n".join(texts[codes[order]])
+            digest.update(f"{name}\n{lines}".encode())
+        for symbol, column in values.items():
+            ordered = column[order].astype("<f8", copy=False)
+            digest.update(f"{symbol}\n".encode() + ordered.tobytes())
         return digest.hexdigest()[:16]
 
     def _given_names(self) -> Iterator[tuple[str, pd.Series[str]]]:
@@ -164,18 +167,31 @@ class Records:
             yield "size", self.frame["size"].astype(str).mask(nameless, "")
 
 
-def _order(columns: Sequence[pd.Series[Any]]) -> NDArray[np.intp]:
-    """Sort rows by the first column, where equal by the next, and so on."""
-    keys = [
-        column.to_numpy()
-        if column.dtype == "float64"
-        else pd.factorize(column, sort=True)[0]
-        for column in columns
-    ]
-    order = np.argsort(keys[0])
-    first = keys[0][order]
-    all_differ = bool((first[1:] > first[:-1]).all())
-    return order if all_differ else np.lexsort(keys[::-1])
+def _sorted_codes(
+    cells: pd.Series[str],
+) -> tuple[NDArray[np.intp], NDArray[np.object_]]:
+    """Give each cell's place among the distinct ones in order, and these."""
+    codes, distinct = pd.factorize(cells, sort=True)
+    return codes, np.asarray(distinct, dtype=object)
+
+
+def _order(keys: Sequence[NDArray[Any]]) -> NDArray[np.intp]:
+    """Sort rows by the first key, where equal by the next, and so on.
+
+    Keys are taken until no two rows are equal in them: what rows have in common comes
+    first, runs and sizes, and then C, by which all rows of a run differ.
+    """
+    rank = np.zeros(len(keys[0]), int)
+    for key in keys:
+        key = np.where(np.isnan(key), np.inf, key)  # NaN would not equal itself
+        order = np.lexsort([key, rank])
+        last, each = order[:-1], order[1:]
+        differ = (rank[each] != rank[last]) | (key[each] != key[last])
+        if differ.all():
+            break
+        rank[each] = np.cumsum(differ)
+        rank[order[:1]] = 0
+    return order
 
 
 def _size_of_each(counts: pd.Series[Any]) -> pd.Series[str]:
@@ -190,7 +206,21 @@ def blank(cells: pd.Series[Any]) -> pd.Series[bool]:
     >>> blank(pd.Series(["44M", None, " "])).tolist()
     [False, True, True]
     """
-    return cells.isna() | (cells.astype(str).str.strip() == "")
+    return cells.isna() | ask_each(cells, lambda texts: texts.str.strip() == "")
+
+
+def ask_each(
+    cells: pd.Series[Any], ask: Callable[[pd.Series[str]], pd.Series[bool]]
+) -> pd.Series[bool]:
+    """Ask something of the text of cells, of equal ones once.
+
+    >>> ask_each(pd.Series(["a", "b", "a"]), lambda texts: texts == "a").tolist()
+    [True, False, True]
+    """
+    plain = cells.astype(str) if cells.dtype == object else cells  # lists, for one
+    codes, distinct = pd.factorize(plain, use_na_sentinel=False)
+    answers = ask(pd.Series(distinct).astype(str)).to_numpy(bool)
+    return pd.Series(answers[codes], index=cells.index)
 
 
 def size_names(counts: Iterable[float]) -> dict[float, str]:

@@ -29,7 +29,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 from scaling.analysis.envelope import envelope
 from scaling.analysis.isoflop import require
@@ -254,6 +253,8 @@ def cheapest_codebook(N_nv: float, d: float, rate: Rate) -> float:
             f"codebook, {math.exp(high):.4g}; expected a minimum below it: measure "
             "tokens per unit of data for larger ones"
         )
+    from scipy.optimize import brentq  # slow to import, and seldom wanted
+
     return math.exp(brentq(slope, low, high, xtol=1e-13))
 
 

@@ -6,7 +6,6 @@ leaves the earlier file as it was.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -119,6 +118,8 @@ def _named(manifest: Path) -> set[str]:
 
 def digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
+    import hashlib  # which loads OpenSSL: a tenth of the time of `scaling --help`
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -30,6 +30,16 @@ def test_each_run_counts_with_its_lowest_loss():
     assert best[["run", "C"]].to_numpy().tolist() == [["b", 1.0], ["a", 2.0]]
 
 
+@quick
+@given(evaluations)
+def test_the_lowest_are_those_that_sorting_all_rows_gives(rows):
+    points = frame(rows)
+    points.loc[points["L_u"] == 0, "L_u"] = math.nan  # not known
+    ordered = points.sort_values(["L_u", "C", "run"]).drop_duplicates("run")
+    expected = ordered.sort_values(["C", "L_u", "run"]).reset_index(drop=True)
+    assert_frame_equal(best_evaluations(points), expected)
+
+
 def test_of_equal_losses_the_cheapest_counts():
     assert best_evaluations(frame([("a", 2, -1), ("a", 1, -1)]))["C"].tolist() == [1]
 

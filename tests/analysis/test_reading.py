@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
+from scaling.analysis.columns import BLOCK
 from scaling.analysis.records import read
 from scaling.errors import ScalingError
 
@@ -47,6 +48,27 @@ def test_jsonl_cut_short_is_kept_up_to_there(tmp_path):
     records = read([path])
     assert len(records.frame) == 1
     assert f"{path}: line 2 is cut short; kept the 1 before it" in records.notes
+
+
+ROW = '{"flops": 1e9, "loss": 2}\n'
+
+
+@pytest.mark.parametrize("at", [1, BLOCK, BLOCK + 1, 2 * BLOCK])
+def test_jsonl_of_many_lines_names_the_broken_one(tmp_path, at):
+    lines = [ROW] * (2 * BLOCK + 5)
+    lines[at - 1] = "[2]\n"
+    path = write(tmp_path, "".join(lines), "t.jsonl")
+    with pytest.raises(ScalingError, match=rf"t\.jsonl:{at} is not a JSON object"):
+        read([path])
+
+
+@pytest.mark.parametrize("count", [3, BLOCK, BLOCK + 1])
+def test_jsonl_of_many_lines_may_be_cut_short_or_have_blank_ones(tmp_path, count):
+    path = write(tmp_path, ROW * count + "\n" + ROW + '{"fl', "t.jsonl")
+    records = read([path])
+    assert len(records.frame) == count + 1
+    cut = f"{path}: line {count + 3} is cut short; kept the {count + 1} before it"
+    assert cut in records.notes
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling.analysis.records import read
-from scaling.analysis.table import MOST_SIZES, Quantity, size_names
+from scaling.analysis.table import MOST_SIZES, Quantity, _order, blank, size_names
 
 ROWS = pd.DataFrame(
     {
@@ -85,3 +85,26 @@ def test_labels_say_the_unit():
 def test_sizes_beyond_counting_are_still_told_apart():
     counts = np.geomspace(1e6, 1e10, MOST_SIZES + 1).tolist()
     assert len(set(size_names(counts).values())) == len(counts)
+
+
+keys = st.tuples(*[st.sampled_from([0.0, 1.0, np.nan])] * 3)
+
+
+@given(st.lists(keys, min_size=1, max_size=20))
+def test_rows_are_sorted_by_one_key_after_the_other(rows):
+    table = np.array(rows)
+    expected = table[np.lexsort(table.T[::-1])]
+    np.testing.assert_array_equal(table[_order(list(table.T))], expected)
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["a", None, " ", "", "a"], [False, True, True, True, False]),
+        ([1.0, np.nan], [False, True]),
+        ([["a"], {}, None], [False, False, True]),
+        ([True, None, 0], [False, True, False]),
+    ],
+)
+def test_blank_are_the_cells_without_a_mark(cells, expected):
+    assert blank(pd.Series(cells)).tolist() == expected

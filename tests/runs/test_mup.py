@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from scaling.models.sizes import size
 from scaling.models.batch import Batch
+from scaling.models.sizes import size
 from scaling.models.transformer import PrefixTransformer, TransformerConfig
 from scaling.runs.data import Rows, Sampler
 from scaling.runs.schedules import MUP_WIDTH, parameter_groups

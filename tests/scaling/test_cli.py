@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from scaling.cli import main
+from scaling.cli import COMMANDS, main
 
 if TYPE_CHECKING:
     from tests.conftest import CommandLine
@@ -171,8 +171,17 @@ def test_every_command_has_an_example_and_every_option_help(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))
+def test_commands_are_listed_by_the_first_sentence_of_their_help(name: str) -> None:
+    first, _, _ = (main.commands[name].help or "").partition("\n\n")
+    sentence, _, _ = " ".join(first.split()).partition(". ")
+    assert COMMANDS[name][1] == sentence.removesuffix(".") + "."
+    assert main.commands[name].name == name
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
 def test_examples_keep_their_lines(name: str) -> None:
-    context = click.Context(main.commands[name], info_name=name)
+    settings = main.context_settings  # kept from a command's first context on
+    context = click.Context(main.commands[name], info_name=name, **settings)
     lines = main.commands[name].get_help(context).splitlines()
     place = lines.index("  Example:")
     assert lines[place + 1].startswith("    scaling ")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from scaling.cli import COMMANDS
+
+SLOW = ("torch", "tokenizers", "safetensors", "matplotlib", "sympy")
+"""What no law of the envelope needs, beside scipy.stats, scipy.optimize and others."""
 
 HEAVY = ("torch", "pandas", "scipy", "matplotlib", "seaborn", "numpy")
 
@@ -14,6 +20,15 @@ LOADED = """
 import importlib, json, sys
 importlib.import_module(sys.argv[1])
 print(json.dumps([name for name in sys.argv[2:] if name in sys.modules]))
+"""
+
+HELP = """
+import json, sys
+from scaling.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    json.dump(list(sys.modules), sys.stderr)
 """
 
 
@@ -24,7 +39,8 @@ print(json.dumps([name for name in sys.argv[2:] if name in sys.modules]))
         ("scaling.cli", (*HEAVY, "tokenizers", "pydantic", "yaml")),
         ("scaling.record", HEAVY),
         ("scaling.models.flops", HEAVY),
-        ("scaling.analysis.study", ("torch", "tokenizers", "safetensors")),
+        ("scaling.analysis.study", (*SLOW, "scipy.stats", "scipy.optimize")),
+        ("scaling.analysis.records", (*SLOW, "scipy.stats", "scipy.interpolate")),
         ("scaling.runs.plan", ("torch",)),
     ],
 )
@@ -57,6 +73,23 @@ def test_help_names_the_commands(option: str, tmp_path: Path) -> None:
     imported = {line.rpartition("|")[2].strip() for line in found.stderr.splitlines()}
     assert "click" in imported
     assert imported.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("name", [None, "fit", "run", "status"])
+def test_help_reads_the_file_of_its_command_alone(
+    name: str | None, tmp_path: Path
+) -> None:
+    arguments = ["--help"] if name is None else [name, "--help"]
+    command = [sys.executable, "-c", HELP, *arguments]
+    found = subprocess.run(
+        command, cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    loaded = set(json.loads(found.stderr))
+    files = {f"scaling.{file}" for file, _ in COMMANDS.values()}
+    own = set() if name is None else {f"scaling.{COMMANDS[name][0]}"}
+    more = {"scaling.cli_executor"} if name == "run" else set()  # whose options it has
+    assert loaded & files == own | more
+    assert loaded.isdisjoint({*HEAVY, "pydantic", "yaml"})
 
 
 def test_installed_command_is_there(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from scaling.record import (
     COLUMNS,
     SCORES,
     Metrics,
+    parse_lines,
     read_metrics,
     run_folders,
     scan,
@@ -121,6 +122,25 @@ class TestReadMetrics:
             valid_bytes=ends[kept],
             torn_line=None if ends[kept] == cut else kept + 1,
         )
+
+
+class TestParseLines:
+    def test_sound_lines_are_parsed_together(self) -> None:
+        assert parse_lines(b'{"a": 1}\n{"b": [2, {}]}\n') == [{"a": 1}, {"b": [2, {}]}]
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"",
+            b'{"a": 1}',
+            b'{"a": 1}\n\n',
+            b'{"a": 1}\n[2]\n',
+            b'{"a": 1\n"b": 2}\n',  # one object on two lines
+            b'{"a": 1}, {"b": 2}\n',  # and two on one
+        ],
+    )
+    def test_others_need_a_closer_look(self, data: bytes) -> None:
+        assert parse_lines(data) is None
 
 
 def write_run(
