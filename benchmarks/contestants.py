@@ -37,6 +37,7 @@ from scaling.models.flops import PAPER_CONTEXT
 from scaling.models.sizes import size
 from scaling.models.transformer import PrefixTransformer, TransformerConfig
 from scaling.runs.allocator import keep_freed_memory
+from scaling.runs.compiling import compile_blocks
 from scaling.runs.data import Rows, Sampler
 
 IGNORED = -100
@@ -140,26 +141,15 @@ def ours(case: Case) -> Contestant:
     """Ours, with the memory that a worker keeps."""
     keep_freed_memory()
     model = _transformer(case)
-    if case.compiled:
-        compile_blocks(model)
     sampler = Sampler(case.rows, case.batch, seed=0)
+    if case.compiled:
+        compile_blocks(model, sampler.batch(0))
     batches = (sampler.batch(step) for step in count())
     return Contestant(
         model,
         ((batch, batch.num_targets) for batch in batches),
         lambda batch: model.loss(batch) / batch.num_targets,
     )
-
-
-def compile_blocks(model: PrefixTransformer) -> None:
-    """Compile what stands before and after attention."""
-    if hasattr(model, "compile_blocks"):
-        model.compile_blocks()  # type: ignore[operator]
-        return
-    for block in model.blocks:
-        for name in ("before", "after"):
-            part = getattr(block, name)
-            setattr(block, name, torch.compile(part, dynamic=True))
 
 
 # --- the padded way ---

@@ -31,6 +31,9 @@ from scaling.runs.loop import Pause, Reporter, Training, train
 from scaling.runs.schedules import parameter_groups
 from scaling.runs.unigram import Unigram
 
+TO_COMPILE = 8
+"""Rows that the compiler is shown."""
+
 
 def build_model(job: TransformerJob, text_vocab_size: int | None) -> PrefixTransformer:
     """Build a run's transformer with the weights that its seed draws."""
@@ -105,10 +108,7 @@ def run(
     unigram = Unigram.of(splits["train"])
     loss_of = group.place(model, device)
     if group.size == 1 and is_compiled(job, device, torch.get_num_threads()):
-        reporter.say("compiling the blocks, which takes up to a minute")
-        with _precision(section.precision, device):
-            first = course.sampler.batch(0).to(torch.device(device))
-            compile_blocks(model, first)
+        _compile(model, course, section.precision, device, reporter)
 
     def loss(part: Part) -> Tensor:
         batch = part.batch.to(torch.device(device))
@@ -149,6 +149,19 @@ def run(
     )
     ending = train(training, folder, reporter)
     return {**ending.result(section.precision), **unigram.unseen(splits["test"])}
+
+
+def _compile(
+    model: PrefixTransformer,
+    course: Course,
+    precision: str,
+    device: str,
+    reporter: Reporter,
+) -> None:
+    reporter.say("compiling the blocks, which takes up to a minute")
+    few = next(course.sampler.parts(0, TO_COMPILE)).batch.to(torch.device(device))
+    with _precision(precision, device):
+        compile_blocks(model, few)
 
 
 def require_shares(batch_size: int, processes: int) -> None:
