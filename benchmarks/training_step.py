@@ -133,6 +133,7 @@ def operations(case: Case) -> float:
         shape,
         positions=int(lengths.sum()),
         pairs=int((lengths**2).sum()),
+        read=targets,
         text=int(texts.sum()),
         targets=targets,
     )

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 
 class RMSNorm(nn.RMSNorm):
-    """x w / sqrt(mean x^2 + eps) over the last of two dimensions."""
+    """x w / sqrt(mean x^2 + eps) over the last dimension."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width, eps=1e-5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (M, d) to the same shape."""
+        """Map (..., d) to the same shape."""
         if torch.compiler.is_compiling() or x.dtype != self.weight.dtype:
             return super().forward(x)
         y: Tensor = _RMSNorm.apply(x, self.weight, self.eps)  # type: ignore[no-untyped-call]
@@ -42,7 +42,7 @@ class _RMSNorm(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight, r = ctx.saved_tensors
         n = x * r
-        d_weight = (g * n).sum(0)
+        d_weight = (g * n).flatten(0, -2).sum(0)
         gw = g * weight
-        mean = torch.linalg.vecdot(gw, n).div_(x.shape[-1])[:, None]
+        mean = torch.linalg.vecdot(gw, n).div_(x.shape[-1])[..., None]
         return gw.sub_(n.mul_(mean)).mul_(r), d_weight, None

@@ -226,7 +226,7 @@ class _Run:
         if not math.isfinite(length):
             where = first_not_finite(training.model)
             return self._diverged(f"the gradient of step {step} is not finite{where}")
-        if length > training.clip:
+        if length > training.clip:  # else each gradient would be read and written
             nn.utils.clip_grads_with_norm_(weights, training.clip, norm)
         self.norms.append(length)
         training.optimizer.step()

@@ -10,11 +10,17 @@ from scaling.models.norm import RMSNorm
 
 
 @settings(deadline=None)
-@given(rows=st.integers(1, 9), width=st.integers(1, 20), scale=st.floats(1e-3, 1e3))
-def test_is_torch_s_with_its_gradients(rows: int, width: int, scale: float) -> None:
-    generator = torch.Generator().manual_seed(rows)
-    x = (scale * torch.randn(rows, width, generator=generator)).requires_grad_()
-    upstream = torch.randn(rows, width, generator=generator)
+@given(
+    shape=st.sampled_from([(1,), (9,), (2, 3), (1, 4, 2)]),
+    width=st.integers(1, 20),
+    scale=st.floats(1e-3, 1e3),
+)
+def test_is_torch_s_with_its_gradients(
+    shape: tuple[int, ...], width: int, scale: float
+) -> None:
+    generator = torch.Generator().manual_seed(width)
+    x = (scale * torch.randn(*shape, width, generator=generator)).requires_grad_()
+    upstream = torch.randn(*shape, width, generator=generator)
     ours, plain = RMSNorm(width), torch.nn.RMSNorm(width, eps=1e-5)
     for norm in (ours, plain):
         torch.nn.init.normal_(norm.weight, generator=generator.manual_seed(1))
