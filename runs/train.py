@@ -29,6 +29,7 @@ from scaling.runs.group import ALONE, Group
 from scaling.runs.jobs import TransformerJob
 from scaling.runs.loop import Pause, Reporter, Training, train
 from scaling.runs.schedules import parameter_groups
+from scaling.runs.sections import Transformers
 from scaling.runs.unigram import Unigram
 
 TO_COMPILE = 8
@@ -129,11 +130,7 @@ def run(
 
     training = Training(
         model=model,
-        optimizer=eager.AdamW(
-            parameter_groups(model, section.parametrization),
-            weight_decay=section.weight_decay,
-            fused=True,
-        ),
+        optimizer=_optimizer(model, section),
         learning_rate=course.learning_rate(),
         loss=loss,
         parts=partial(course.sampler.parts, rank=group.rank, size=group.size),
@@ -149,6 +146,11 @@ def run(
     )
     ending = train(training, folder, reporter)
     return {**ending.result(section.precision), **unigram.unseen(splits["test"])}
+
+
+def _optimizer(model: PrefixTransformer, section: Transformers) -> torch.optim.AdamW:
+    groups = parameter_groups(model, section.parametrization)
+    return eager.AdamW(groups, weight_decay=section.weight_decay, fused=True)
 
 
 def _compile(
