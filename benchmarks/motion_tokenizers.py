@@ -97,6 +97,7 @@ def peer(
     random.seed(0)
     sys.path.insert(0, str(code))
     os.chdir(data)
+    # its modules ask for a GPU by this name alone; its arithmetic is not touched
     torch.Tensor.cuda = lambda self: self  # type: ignore
     vqvae, losses, loader = map(
         import_module, ("models.vqvae", "utils.losses", "dataset.dataset_VQ")

@@ -310,10 +310,10 @@ def _label_of(event: Any) -> str | None:
 # --- the parts of this benchmark ---
 
 
-def real(arguments: argparse.Namespace) -> None:
-    """Time all on rows as they come."""
-    print_line(COLUMNS)
-    print_line(["---"] * len(COLUMNS))
+def real_cases(
+    arguments: argparse.Namespace, *, compiled: bool
+) -> Iterator[tuple[str, str, Case]]:
+    """Lay out rows as they come: their data, the model's size, and the case."""
     for data in arguments.data:
         clips = DATA[data]()
         for name, V in product(arguments.sizes, arguments.codebooks):
@@ -322,13 +322,21 @@ def real(arguments: argparse.Namespace) -> None:
                 size=SIZES[name],
                 codebook=V,
                 batch=arguments.batch,
-                compiled=arguments.compile,
+                compiled=compiled,
             )
-            steps = {"1M": 8, "10M": 4, "44M": 2}[name]
-            warm = 4 if arguments.compile else 1
-            names = ["ours", *(arguments.who or list(CONTESTANTS)[1:])]
-            scores, limit = by_turns(names, case, arguments.turns, steps, warm)
-            print_rows(data, case, scores, limit)
+            yield data, name, case
+
+
+def real(arguments: argparse.Namespace) -> None:
+    """Time all on rows as they come."""
+    print_line(COLUMNS)
+    print_line(["---"] * len(COLUMNS))
+    names = ["ours", *(arguments.who or list(CONTESTANTS)[1:])]
+    for data, name, case in real_cases(arguments, compiled=arguments.compile):
+        steps = {"1M": 8, "10M": 4, "44M": 2}[name]
+        warm = 4 if arguments.compile else 1
+        scores, limit = by_turns(names, case, arguments.turns, steps, warm)
+        print_rows(data, case, scores, limit)
 
 
 def equal(arguments: argparse.Namespace) -> None:
@@ -348,19 +356,10 @@ def all_shares(arguments: argparse.Namespace) -> None:
     """Print the shares of our step."""
     print_line(["data", "size", "V", *PARTS])
     print_line(["---"] * (3 + len(PARTS)))
-    for data in arguments.data:
-        clips = DATA[data]()
-        for name, V in product(arguments.sizes, arguments.codebooks):
-            case = real_case(
-                clips,
-                size=SIZES[name],
-                codebook=V,
-                batch=arguments.batch,
-                compiled=False,
-            )
-            found = shares(case, arguments.turns)
-            parts = [f"{found[part]:.0%}" for part in PARTS]
-            print_line([data, name, f"{V:,}", *parts])
+    for data, name, case in real_cases(arguments, compiled=False):
+        found = shares(case, arguments.turns)
+        parts = [f"{found[part]:.0%}" for part in PARTS]
+        print_line([data, name, f"{case.codebook:,}", *parts])
 
 
 def main() -> None:

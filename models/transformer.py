@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import zip_longest
 
 import torch
@@ -260,7 +261,7 @@ class PrefixTransformer(nn.Module):
         position = caches[0].positions
         slots = torch.arange(caches[0].keys.shape[2], device=codes.device)
         mask = (slots <= position)[:, None, None]
-        layout = Layout.of([0] * len(codes), [1] * len(codes)).to(codes.device)
+        layout = _one_each(len(codes), codes.device)
         sight = Sight(layout, mask, self.rotations[position][:, None])
         return self._through_blocks(self.embedding(codes), sight, caches)
 
@@ -300,6 +301,12 @@ class PrefixTransformer(nn.Module):
         """Run the head on the scored positions alone: it may be most of the cost."""
         hidden = self.hidden(batch, read=batch.layout.scored)
         return linear_cross_entropy(hidden, self.head.weight, batch.targets)
+
+
+@lru_cache(maxsize=1)
+def _one_each(rows: int, device: torch.device) -> Layout:
+    """Lay out rows of one code, which stay the same from code to code."""
+    return Layout.of([0] * rows, [1] * rows).to(device)
 
 
 def prefix_mask(num_text: Tensor, longest: int) -> Tensor:
