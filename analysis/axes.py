@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import as_file, files
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import matplotlib.style
 import numpy as np
@@ -39,6 +39,7 @@ from scipy.optimize import isotonic_regression
 from scaling.analysis.laws import Law
 from scaling.analysis.pdg import plus_minus
 from scaling.analysis.table import Quantity
+from scaling.errors import ScalingError
 
 FIT = "#1b3a6b"
 HELD_OUT = "#c2560a"
@@ -46,6 +47,7 @@ EXTRAPOLATED = "0.94"
 LEADER = "0.5"
 WIDTH_INCHES = 7.2
 MOST_LABELS = 8
+RATIOS = ("height_ratios", "width_ratios")
 
 Array = NDArray[np.float64]
 Item = TypeVar("Item")
@@ -77,6 +79,47 @@ def canvas(height: float, ratios: Sequence[float] = (1,)) -> tuple[Axes, ...]:
         len(ratios), sharex=True, squeeze=False, height_ratios=list(ratios)
     )
     return tuple(grid[:, 0])
+
+
+def panels(
+    rows: int, columns: int, height: float, ax: Axes | None = None, **sharing: Any
+) -> NDArray[np.object_]:
+    """Make a grid of panels, on a page of its own or in the place of axes given.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Shape of the grid.
+    height : float
+        Of the page, in inches.
+    ax : Axes, optional
+        Axes of a grid of subplots, which are emptied to make room.
+    **sharing
+        `sharex`, `sharey`, `height_ratios` and the like, as for `Figure.subplots`.
+
+    Returns
+    -------
+    array of Axes, shape (rows, columns)
+
+    Raises
+    ------
+    ScalingError
+        If the axes given stand in no grid.
+    """
+    if ax is None:
+        own = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+        FigureCanvasAgg(own)
+        return np.asarray(own.subplots(rows, columns, squeeze=False, **sharing))
+    place = ax.get_subplotspec()
+    if place is None:
+        raise ScalingError(
+            "a figure of several panels needs axes that stand in a grid; expected one "
+            "of Figure.subplots: make it so, or let the figure make its own page"
+        )
+    ax.set_axis_off()
+    ratios = {name: sharing.pop(name, None) for name in RATIOS}
+    inner = place.subgridspec(rows, columns, **ratios)
+    return np.asarray(inner.subplots(squeeze=False, **sharing))
 
 
 # --- Colours ------------------------------------------------------------------------

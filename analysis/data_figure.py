@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from scaling.analysis.axes import (
     LEADER,
     WIDTH_INCHES,
-    house_style,
     size_colours,
     spread,
 )
-from scaling.analysis.figures import Figure
+from scaling.analysis.figure import Figure
 from scaling.analysis.layout import count
 from scaling.errors import ScalingError
 
@@ -53,13 +52,13 @@ class DataFigure(Figure):
     corpus: str
     """What stands in the middle."""
 
-    def page(self) -> Page:
-        """Draw on a page of its own."""
-        page = Page(figsize=(WIDTH_INCHES, HEIGHT_INCHES))
-        FigureCanvasAgg(page)
-        with house_style():
-            _draw(page.add_axes((0, 0, 1, 1)), self.table, self.corpus)
-        return page
+    def _draw(self, ax: Axes | None) -> Axes:
+        if ax is None:
+            page = Page(figsize=(WIDTH_INCHES, HEIGHT_INCHES))
+            FigureCanvasAgg(page)
+            ax = page.add_axes((0, 0, 1, 1))
+        _draw(ax, self.table, self.corpus)
+        return ax
 
 
 def data_figure(sources: pd.DataFrame, corpus: str) -> DataFigure:
@@ -89,6 +88,7 @@ def data_figure(sources: pd.DataFrame, corpus: str) -> DataFigure:
     table = _gathered(table)
     return DataFigure(
         name="data",
+        title=f"What {corpus} is made of",
         caption=f"Frames of {corpus} by source: {total:,} frames of "
         f"{count(len(sources), 'source')}.",
         table=table.assign(share=table["frames"] / total),

@@ -2,7 +2,7 @@
 
 Points are runs, with a white edge; held-out points are hollow diamonds. A law is solid
 where it was fitted and dashed elsewhere, over a grey ground; shaded around it are its
-Student-t intervals. Tables are those of `scaling.analysis.figures`.
+Student-t intervals. Tables are those of `scaling.analysis.study_figures`.
 """
 
 from __future__ import annotations

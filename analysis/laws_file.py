@@ -104,6 +104,8 @@ class Laws:
     ) -> Prediction:
         """Add the nearest run that can be built, or the reason why there is none."""
         wanted = {n: e.value for n, e in prediction.quantities.items()}
+        if "N_v" in wanted:  # which says how large the codebook is to be, by its width
+            wanted.pop("V", None)
         if not {"N", "N_nv"} & set(wanted):
             return replace(prediction, not_built="the law chooses no size")
         if self.study and self.study.quantities["N_nv"].column != NAMES["N_nv"]:

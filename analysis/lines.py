@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scaling.analysis.laws import Law
+from scaling.analysis.laws import Law, fit
 from scaling.analysis.prediction import FAR, Estimate, Prediction
 from scaling.analysis.study import Study
 from scaling.errors import ScalingError
@@ -38,7 +38,7 @@ def predict_study(study: Study, compute: float, level: float = 0.95) -> Predicti
         )
     loss = study.laws["L_u(C)"]
     interval = loss.interval([compute], level)
-    lines = {s: study.laws[f"{s}(C)"] for s in QUANTITIES if f"{s}(C)" in study.laws}
+    lines = lines_of(study)
     least, most = study.compute_range("L_u(C)")
     beyond = max(compute / most, least / compute, 1.0)
     warnings = [
@@ -66,6 +66,19 @@ def predict_study(study: Study, compute: float, level: float = 0.95) -> Predicti
         loss_symbol=study.quantities["L_u"].shown,
         warnings=tuple(dict.fromkeys(warnings)),
     )
+
+
+def lines_of(study: Study) -> dict[str, Law]:
+    """Give the lines of N_nv, N_v, V and D in compute, those that there are.
+
+    That of V goes through the same points, the runs of the envelope. It is no law of
+    the paper, which has N_v; it is what a codebook is chosen by.
+    """
+    lines = {s: study.laws[f"{s}(C)"] for s in QUANTITIES if f"{s}(C)" in study.laws}
+    points = study.frontier[~study.held_out(study.frontier)]
+    if "V" in points and points["V"].nunique() > 1 and points["C"].nunique() > 1:
+        lines["V"] = fit("V(C)", "power", points["C"], points["V"])
+    return {s: lines[s] for s in ("N_nv", "N_v", "V", "D") if s in lines}
 
 
 def _estimate(law: Law, compute: float, level: float) -> Estimate:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.analysis.allocation import Allocator, allocator, cost_of, each_at
@@ -87,6 +88,11 @@ class Prediction:
         from scaling.analysis.render_fit import prediction_text  # knows this class
 
         return prediction_text(self)
+
+    def _repr_html_(self) -> str:
+        from scaling.analysis.render_html import prediction_html
+
+        return prediction_html(self)
 
     def in_seconds(self, tokens_per_second: float) -> Prediction:
         """Give D in seconds of data."""
@@ -248,15 +254,19 @@ def _prediction(
     )
 
 
+def with_compute(fit: Fit) -> pd.DataFrame:
+    """Give the rows of a fit, with C by what a token costs where they lack it."""
+    rows = fit.sample.table
+    if "C" in rows or "D" not in rows or not {"N", "N_nv"} & set(fit.formula.inputs):
+        return rows
+    cost = cost_of(fit.formula, fit.sample)
+    logs = {n: np.log(rows[n].to_numpy()) for n in ("N", "N_nv", "N_v") if n in rows}
+    return rows.assign(C=cost.per_token(logs) * rows["D"])
+
+
 def _beyond(fit: Fit, asked: Mapping[str, float]) -> float:
     """Give the factor by which a prediction leaves the rows, 1 within them."""
-    rows = fit.sample.table
-    if "C" not in rows and "D" in rows and {"N", "N_nv"} & set(fit.formula.inputs):
-        cost = cost_of(fit.formula, fit.sample)
-        logs = {
-            n: np.log(rows[n].to_numpy()) for n in ("N", "N_nv", "N_v") if n in rows
-        }
-        rows = rows.assign(C=cost.per_token(logs) * rows["D"])
+    rows = with_compute(fit)
     factors = [1.0]
     for name, value in asked.items():
         if name in rows:

@@ -13,8 +13,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure as Page
 from matplotlib.lines import Line2D
 from matplotlib.ticker import (
     FuncFormatter,
@@ -25,9 +23,9 @@ from matplotlib.ticker import (
 
 from scaling.analysis.axes import (
     LEADER,
-    WIDTH_INCHES,
     codebook_label,
     decade_axis,
+    panels,
     spread,
 )
 from scaling.errors import ScalingError
@@ -79,15 +77,12 @@ def token_counts(rows: pd.DataFrame) -> list[float]:
     return sorted(rows["test_tokens"].dropna().unique())
 
 
-def draw(table: pd.DataFrame) -> Page:
-    """Draw all panels in the style that is set."""
-    panels = known(table)
+def draw(table: pd.DataFrame, ax: Axes | None) -> Axes:
+    """Draw all panels in the style that is set; give the first."""
+    shown = known(table)
     corpora = table["corpus"].unique()
-    page = Page(
-        figsize=(WIDTH_INCHES, 0.8 + ROW_INCHES * len(corpora)), layout="constrained"
-    )
-    FigureCanvasAgg(page)
-    grid = page.subplots(len(corpora), len(panels), squeeze=False, sharex=True)
+    height = 0.8 + ROW_INCHES * len(corpora)
+    grid = panels(len(corpora), len(shown), height, ax, sharex=True)
     styles = _styles(table["series"].unique())
     grid[0, 0].set_xscale("log", base=2)
     grid[0, 0].set_xlim(_around(table["codebook_size"]))
@@ -95,16 +90,19 @@ def draw(table: pd.DataFrame) -> Page:
     for row, corpus in zip(grid, corpora, strict=True):
         row[0].set_ylabel(corpus, fontweight="bold")
         rows = table[table["corpus"] == corpus]
-        for ax, name in zip(row, panels, strict=True):
-            _panel(ax, rows.dropna(subset=name), name, styles)
-    for ax, name in zip(grid[0], panels, strict=True):
-        ax.set_title(PANELS[name])
-    page.supxlabel("Codebook size $V$ (codes)", fontsize=8)
+        for panel, name in zip(row, shown, strict=True):
+            _panel(panel, rows.dropna(subset=name), name, styles)
+    for panel, name in zip(grid[0], shown, strict=True):
+        panel.set_title(PANELS[name])
+    for panel in grid[-1]:
+        panel.set_xlabel("Codebook size $V$")
     lines = [Line2D([], [], **MEAN, **style, label=k) for k, style in styles.items()]
-    if any(name in panels for name in COUNTED):
+    if any(name in shown for name in COUNTED):
         lines += [Line2D([], [], **style, label=name) for name, style in BOUNDS.items()]
+    page = grid[0, 0].get_figure()
     page.legend(handles=lines, loc="outside upper center", ncols=min(len(lines), 6))
-    return page
+    first: Axes = grid[0, 0]
+    return first
 
 
 def _styles(series: Iterable[str]) -> dict[str, Style]:

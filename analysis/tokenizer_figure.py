@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure as Page
+from matplotlib.axes import Axes
 
 from scaling.analysis import reference
-from scaling.analysis.axes import house_style
-from scaling.analysis.figures import TOKENIZERS, Figure
+from scaling.analysis.figure import Figure
 from scaling.analysis.layout import count
 from scaling.analysis.reading import read_file
 from scaling.analysis.tokenizer_drawing import (
@@ -55,10 +54,8 @@ class TokenizerFigure(Figure):
     One row of the table per tokenizer; `codes_used` is utilisation x V.
     """
 
-    def page(self) -> Page:
-        """Draw on a page of its own."""
-        with house_style():
-            return draw(self.table)
+    def _draw(self, ax: Axes | None) -> Axes:
+        return draw(self.table, ax)
 
 
 def tokenizer_figure(sources: str | Path | Sequence[str | Path]) -> TokenizerFigure:
@@ -80,19 +77,27 @@ def tokenizer_figure(sources: str | Path | Sequence[str | Path]) -> TokenizerFig
     """
     given = [sources] if isinstance(sources, str | Path) else sources
     names = [str(source) for source in given]
-    table = pd.concat([_read(name) for name in names], ignore_index=True)
-    table = table.assign(corpus=_corpus_names(table)).drop(columns="source")
+    table = read_tokenizers(names)
     if not known(table):
         raise ScalingError(
             f"{', '.join(names)} measures nothing; expected some of "
             f"{', '.join(MEASURED)}: name the columns so"
         )
     return TokenizerFigure(
-        name=TOKENIZERS, caption=_caption(table, "scamo" in names), table=table
+        name="tokenizers",
+        title="Tokenizers by codebook size",
+        caption=_caption(table, "scamo" in names),
+        table=table,
     )
 
 
 # --- The table ----------------------------------------------------------------------
+
+
+def read_tokenizers(sources: Sequence[str]) -> pd.DataFrame:
+    """Read the tokenizers of run stores or tables, columns as the figure has them."""
+    table = pd.concat([_read(source) for source in sources], ignore_index=True)
+    return table.assign(corpus=_corpus_names(table)).drop(columns="source")
 
 
 def _read(source: str) -> pd.DataFrame:
@@ -127,8 +132,8 @@ def _checked(table: pd.DataFrame, source: str) -> pd.DataFrame:
     for name in ("quantizer", "codebook_size"):
         if name not in table:
             raise ScalingError(
-                f"{source} has no column {name!r}; it has: {', '.join(table.columns)}; "
-                "expected a table of tokenizers: name the column so"
+                f"{source} has no column {name!r}; expected a table of tokenizers: "
+                "name the column so"
             )
     for name in ("codebook_size", "stages", "test_tokens", *MEASURED):
         if name in table:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.cli_common import plain_errors
+from scaling.cli_common import files_too, json_option, plain_errors, show_paths
 from scaling.errors import ScalingError
-from scaling.files import claim, write_text
+from scaling.files import claim, jsonable, write_text
 
 if TYPE_CHECKING:
     from scaling.runs.describe import Description
@@ -59,7 +59,7 @@ def _progress(of: str) -> Callable[[int, int], None]:
 
 
 @data.command()
-@click.argument("corpus")
+@click.argument("corpus", shell_complete=files_too)
 @kind_option
 @click.option(
     "--out",
@@ -112,7 +112,7 @@ def _write(found: Description, out: Path, formats: str) -> Iterator[Path]:
     import pandas as pd
 
     from scaling.analysis.data_figure import data_figure
-    from scaling.analysis.figures import known_formats, save
+    from scaling.analysis.figure import known_formats, save
 
     content = found.to_dict()
     frequent = [{"caption": w, "clips": n} for w, n in found.captions.frequent]
@@ -168,6 +168,7 @@ def _write(found: Description, out: Path, formats: str) -> Iterator[Path]:
     type=click.Path(path_type=Path),
     help="Folder of HumanML3D's texts, for a pack whose sequences have h3d fields.",
 )
+@json_option
 @plain_errors
 def import_(
     source: Path,
@@ -178,6 +179,7 @@ def import_(
     lead_in: int | None,
     up: str | None,
     h3d_texts: Path | None,
+    as_json: bool,
 ) -> None:
     """Make a pack of motion capture files.
 
@@ -212,7 +214,8 @@ def import_(
         *reading(asdict(report)),
     ):
         click.echo(line, err=True)
-    click.echo(out)
+    counts = {"sequences": len(recordings), "clips": clips, "frames": frames}
+    show_paths([out], as_json, **counts, report=jsonable(asdict(report)))
 
 
 def _to_import(source: Path, kind: Kind | None, given: dict[str, Any]) -> Imported:
@@ -242,7 +245,7 @@ def _to_import(source: Path, kind: Kind | None, given: dict[str, Any]) -> Import
 
 
 @data.command()
-@click.argument("corpus")
+@click.argument("corpus", shell_complete=files_too)
 @click.argument("clip", required=False)
 @kind_option
 @click.option(
@@ -251,8 +254,11 @@ def _to_import(source: Path, kind: Kind | None, given: dict[str, Any]) -> Import
     type=click.Path(path_type=Path),
     help="Folder for the pictures.",
 )
+@json_option
 @plain_errors
-def view(corpus: str, clip: str | None, kind: Kind | None, out: Path) -> None:
+def view(
+    corpus: str, clip: str | None, kind: Kind | None, out: Path, as_json: bool
+) -> None:
     """Look at motions of a corpus with their captions.
 
     CLIP is the name of one; without it, the first three of the test split are shown.
@@ -282,5 +288,5 @@ def view(corpus: str, clip: str | None, kind: Kind | None, out: Path) -> None:
         strip(motion, out / f"{name}.png")
         gif([motion], out / f"{name}.gif")
     write_text(out / "index.html", html)
-    for written in files:
-        click.echo(out / written)
+    captions = {motion.label: motion.caption for motion in motions}
+    show_paths([out / written for written in files], as_json, clips=captions)

@@ -20,10 +20,9 @@ from scaling.errors import ScalingError
 from scaling.files import require_own
 
 if TYPE_CHECKING:
+    from scaling.analysis.material import Material
     from scaling.analysis.selection import Selection
-    from scaling.analysis.study import Study
     from scaling.analysis.table import Records
-    from scaling.analysis.tokenizer_figure import TokenizerFigure
 
 # --- fit ---
 
@@ -245,17 +244,36 @@ def _show(
     "--figure",
     "only",
     multiple=True,
-    help="Only this figure, such as figure3b or tokenizers; may be repeated.",
+    help="Only this figure or table, such as figure3b, isoflop or table3; may be "
+    "repeated.",
 )
 @click.option(
     "--format",
     "formats",
     default="png,svg,pdf",
     show_default=True,
-    help="File formats.",
+    help="File formats of figures; tables are CSV and Markdown.",
 )
 @columns_option
+@click.option(
+    "--law",
+    metavar="NAME",
+    help="Law of the figures of one law, as for scaling fit.  [default: codebook, "
+    "chinchilla or power-floor, by what the records hold]",
+)
 @click.option("--holdout", type=float, help="As for scaling fit.")
+@click.option(
+    "--price",
+    type=click.FloatRange(min=0),
+    metavar="DOLLARS",
+    help="Price of an hour of the device, for the figure of cost.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object: paths, captions, and what is not drawn, and why.",
+)
 @plain_errors
 def plot(
     sources: tuple[str, ...],
@@ -263,48 +281,70 @@ def plot(
     only: tuple[str, ...],
     formats: str,
     columns: str | None,
+    law: str | None,
     holdout: float | None,
+    price: float | None,
+    as_json: bool,
 ) -> None:
-    """Draw the figures of a study.
+    """Draw the figures of a study, and write the paper's tables of it.
 
-    SOURCES are those of scaling fit, or one laws.json that it wrote (which holds the
-    points of every figure but the training curves, figure 2). The figure tokenizers,
-    measures of tokenizers by codebook size, is drawn of run stores, of tables with
-    columns as in their tokenizers.csv, and of scamo. Beside each figure lies the table
-    behind it as CSV. Prints the paths.
+    SOURCES are those of scaling fit, or one laws.json that it wrote, which holds the
+    points of the laws. The paper's figures are figure2, 3a, 3b, 4, 6, 7a, 7b, 7c and 8,
+    its tables table3 to table6; beyond it there are isoflop, surface, fit, residuals,
+    extrapolation, profiles, optima, conventions, learning and cost. Those that the data
+    does not allow are named with the reason. Beside each figure lies the table behind
+    it as CSV. Prints the paths.
 
     \b
     Example:
       scaling plot quickstart --out quickstart/figures
       scaling plot scamo --figure figure3b --format svg
+      scaling plot losses.csv --columns N=params,D=tokens,L=loss --law chinchilla
       scaling plot fsq vq --figure tokenizers
     """
-    from scaling.analysis.figures import TOKENIZERS, Figure, figure_name, figures, save
-    from scaling.analysis.tokenizer_figure import tokenizer_figure
+    from scaling.analysis.figure import known_formats
+    from scaling.analysis.gallery import gallery
 
-    drawn: list[Figure] = []
-    names = [name for name in map(figure_name, only) if name != TOKENIZERS]
-    studied = sources if names else [s for s in sources if not _tokenizers_alone(s)]
-    if names or (studied and not only):
-        records, study = _records_and_study(studied, columns, holdout)
-        gallery = figures(records, study, names or None)
-        for name, reason in gallery.missing.items():
-            click.echo(f"{name} is not drawn: {reason}", err=True)
-        drawn += gallery.figures
-    elif columns or holdout is not None:
+    wanted = known_formats(formats.split(","))
+    made = gallery(_material(sources, columns, law, holdout, price), only)
+    for reason, names in made.reasons.items():
+        click.echo(f"not made: {', '.join(names)}: {reason}", err=True)
+    for name in made.captions:
+        _refuse_to_replace(out / f"{name}.csv", sources)
+    paths = made.save(out, wanted)
+    if not paths:
+        raise ScalingError(f"{', '.join(sources)} allows no figure, as said above")
+    if as_json:
+        found = {"paths": [*map(str, paths)], "captions": made.captions}
+        click.echo(json.dumps({**found, "missing": dict(made.missing)}))
+        return
+    for path in paths:
+        click.echo(path)
+
+
+def _material(
+    sources: Sequence[str],
+    columns: str | None,
+    law: str | None,
+    holdout: float | None,
+    price: float | None,
+) -> Material:
+    """Take the sources for what figures are made of; a file of laws is one already."""
+    from scaling.analysis.material import Material
+
+    material = Material(
+        sources=sources,
+        columns=parse_columns(columns),
+        law=law,
+        holdout=holdout,
+        price=price,
+    )
+    if material.loaded is not None and (columns or law or holdout is not None):
         raise click.UsageError(
-            "--columns and --holdout would have no effect on the tokenizers; they "
-            "belong to the figures of a study: leave them out"
+            "--columns, --law and --holdout belong to a fit; "
+            f"{sources[0]} holds one already: give its records instead"
         )
-    if len(names) < len(only) or not studied:
-        drawn.append(tokenizer_figure(sources))
-    elif not only:
-        drawn += _tokenizers_too(sources)
-    for figure in drawn:
-        _refuse_to_replace(out / f"{figure.name}.csv", sources)
-    for figure in drawn:
-        for path in save(figure, out, formats.split(",")):
-            click.echo(path)
+    return material
 
 
 def _refuse_to_replace(table: Path, sources: Iterable[str]) -> None:
@@ -320,49 +360,3 @@ def _refuse_to_replace(table: Path, sources: Iterable[str]) -> None:
             f"{table} is a source or a run store's table, and the figure's would "
             "replace it; expected a folder for figures: name another with --out"
         )
-
-
-def _tokenizers_too(sources: Iterable[str]) -> list[TokenizerFigure]:
-    """Draw the tokenizers beside a study, if there are codebooks to compare."""
-    from scaling.analysis.tokenizer_figure import tokenizer_figure
-
-    holding = [source for source in sources if _has_tokenizers(source)]
-    try:
-        figure = tokenizer_figure(holding) if holding else None
-    except ScalingError as reason:
-        click.echo(f"tokenizers is not drawn: {reason}", err=True)
-        return []
-    several = figure is not None and figure.table["codebook_size"].nunique() > 1
-    return [figure] if figure and several else []
-
-
-def _has_tokenizers(source: str) -> bool:
-    table = Path(source) / "tokenizers.csv"
-    return source == "scamo" or (table.exists() and table.stat().st_size > 0)
-
-
-def _tokenizers_alone(source: str) -> bool:
-    """Whether a source is a run store of tokenizers, and of no transformers."""
-    from scaling.record import run_folders
-
-    if source == "scamo" or not _has_tokenizers(source):
-        return False
-    return not any(run_folders(Path(source), "transformer"))
-
-
-def _records_and_study(
-    sources: Sequence[str], columns: str | None, holdout: float | None
-) -> tuple[Records | None, Study]:
-    from scaling.analysis.records import read
-    from scaling.analysis.study import Study
-    from scaling.analysis.study import fit as fit_laws
-
-    if len(sources) == 1 and sources[0].lower().endswith(".json"):
-        if columns or holdout is not None:
-            raise click.UsageError(
-                "--columns and --holdout belong to a fit; "
-                f"{sources[0]} holds one already: give its records instead"
-            )
-        return None, Study.load(sources[0])
-    records = read(sources, parse_columns(columns))
-    return records, fit_laws(records, holdout=holdout)

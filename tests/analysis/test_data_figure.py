@@ -12,7 +12,7 @@ from matplotlib.transforms import Bbox
 from scaling.analysis import reference
 from scaling.analysis.axes import house_style
 from scaling.analysis.data_figure import data_figure
-from scaling.analysis.figures import save
+from scaling.analysis.figure import save
 from scaling.errors import ScalingError
 
 

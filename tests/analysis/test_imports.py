@@ -7,10 +7,10 @@ CODE = """
 import sys
 import matplotlib
 before = dict(matplotlib.rcParams)
-import scaling.analysis.figures, scaling.analysis.render, scaling.analysis.records
+import scaling.analysis.gallery, scaling.analysis.verdict, scaling.analysis.render, scaling.analysis.records
 assert dict(matplotlib.rcParams) == before, "rcParams changed"
 assert "torch" not in sys.modules, "torch imported"
-assert "scaling.models" not in sys.modules and "scaling.runs" not in sys.modules
+assert "scaling.runs" not in sys.modules
 """
 
 

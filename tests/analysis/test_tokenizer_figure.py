@@ -11,7 +11,7 @@ from matplotlib.transforms import Bbox
 
 from scaling.analysis import reference
 from scaling.analysis.axes import house_style
-from scaling.analysis.figures import save
+from scaling.analysis.figure import save
 from scaling.analysis.tokenizer_drawing import BOUNDS, OTHER_STYLES, STYLES
 from scaling.analysis.tokenizer_figure import tokenizer_figure
 from scaling.errors import ScalingError
@@ -260,7 +260,7 @@ def test_what_is_no_measure_is_named(tmp_path, change, message):
 def test_a_table_of_something_else_is_refused(tmp_path):
     path = tmp_path / "losses.csv"
     path.write_text("flops,loss\n1,2\n")
-    with pytest.raises(ScalingError, match="no column 'quantizer'; it has: flops, los"):
+    with pytest.raises(ScalingError, match="no column 'quantizer'; expected a table of tok"):
         tokenizer_figure(path)
     path.write_text("quantizer,codebook_size\nfsq,64\n")
     with pytest.raises(

@@ -1,33 +1,26 @@
-"""The paper's figures from any study: what is in them, and the files they become.
+"""The paper's figures of a study: training curves, laws, lowest loss by codebook.
 
-A figure is a table with a caption; `scaling.analysis.drawing` draws it. Names are the
-paper's (ScaMo, arXiv 2412.14559): training curves (2), laws (3a, 3b, 7a, 7b, 7c), and
-lowest loss against codebook size (8). They show the paper's quantities, so that the two
-can be laid side by side; intervals, held-out marks and residuals are added.
+Names are the paper's (ScaMo, arXiv 2412.14559): training curves (2), laws (3a, 3b, 7a,
+7b, 7c), and lowest loss against codebook size (8). They show the paper's quantities, to
+be laid beside it; intervals, held-out marks and residuals are added.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Page
 
 from scaling.analysis import drawing
-from scaling.analysis.axes import canvas, house_style
+from scaling.analysis.axes import canvas
+from scaling.analysis.figure import Figure
 from scaling.analysis.laws import FORM_OF, Form, Law
 from scaling.analysis.study import Study
 from scaling.analysis.table import Quantity, Records
-from scaling.errors import ScalingError, suggestion
-from scaling.files import write_aside
+from scaling.errors import ScalingError
 
-FORMATS = ("png", "svg", "pdf")
 LAW_FIGURES = {
     "figure3a": "N_v(N_nv)",
     "figure3b": "L_u(C)",
@@ -35,34 +28,19 @@ LAW_FIGURES = {
     "figure7b": "N_nv(C)",
     "figure7c": "D(C)",
 }
+TITLES = {
+    "figure3a": "Best codebook against model: vocabulary and other parameters",
+    "figure3b": "Test loss against compute, and its law",
+    "figure7a": "Vocabulary parameters against compute, and their law",
+    "figure7b": "Non-vocabulary parameters against compute, and their law",
+    "figure7c": "Training data against compute, and its law",
+}
 NAMES = ("figure2", *LAW_FIGURES, "figure8")
-TOKENIZERS = "tokenizers"
-"""Name of the figure that `tokenizer_figure` makes, from the tokenizers' own table."""
 DEFINITIONS = {
     "normalised_loss": "L_u is the test cross-entropy less that of the unigram "
     "distribution of the codes; below 0 is better than unigram.",
     "loss": "L_u stands for the test cross-entropy, not normalised.",
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Figure(ABC):
-    """A table, and how it is drawn."""
-
-    name: str
-    """Name of its files."""
-    caption: str
-    """What it shows, in sentences, with method, n and interval."""
-    table: pd.DataFrame
-    """What is drawn, and nothing else."""
-
-    def to_frame(self) -> pd.DataFrame:
-        """Give the table behind the figure."""
-        return self.table.copy()
-
-    @abstractmethod
-    def page(self) -> Page:
-        """Draw on a page of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -73,21 +51,6 @@ class StudyFigure(Figure):
     """Axis labels."""
     sizes: tuple[str, ...]
     """All sizes of the study, smallest first: a size's colour is its place here."""
-
-    def page(self) -> Page:
-        """Draw on a page of its own."""
-        page = self.draw().get_figure(root=True)
-        assert page is not None, "a figure draws on axes of its own"
-        return page
-
-    def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw on the axes given, or on a figure of its own."""
-        with house_style():
-            return self._draw(ax)
-
-    @abstractmethod
-    def _draw(self, ax: Axes | None) -> Axes:
-        """Draw in the style that is set."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -136,70 +99,23 @@ class MinimaFigure(StudyFigure):
         return ax
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Gallery:
-    """The figures that the data allows, and why there are no more."""
-
-    figures: tuple[StudyFigure, ...]
-    """In the order of `NAMES`."""
-    missing: Mapping[str, str]
-    """Reason for each figure that cannot be drawn."""
-
-
-def figures(
-    records: Records | None, study: Study, only: Sequence[str] | None = None
-) -> Gallery:
-    """Make the figures of a study.
+def study_figure(name: str, records: Records | None, study: Study) -> StudyFigure:
+    """Make one figure of a study.
 
     Parameters
     ----------
+    name : str
+        One of `NAMES`.
     records : Records, optional
         The evaluations; only figure 2, the training curves, needs them.
     study : Study
         The laws and the points behind them.
-    only : sequence of str, optional
-        Names of the figures wanted, such as `figure3b` or `3b`; all by default.
 
     Raises
     ------
     ScalingError
-        If a name in `only` is unknown, or that figure cannot be drawn.
+        If the data does not allow it.
     """
-    wanted = [figure_name(word) for word in only or NAMES]
-    made: list[StudyFigure] = []
-    missing = {}
-    if TOKENIZERS in wanted:
-        missing[TOKENIZERS] = "it is not of a study; make it with tokenizer_figure"
-    for name in NAMES:
-        if name not in wanted:
-            continue
-        try:
-            made.append(_make(name, records, study))
-        except ScalingError as reason:
-            missing[name] = str(reason)
-    if only and missing:
-        name, reason_text = next(iter(missing.items()))
-        raise ScalingError(f"{name} cannot be drawn: {reason_text}")
-    return Gallery(figures=tuple(made), missing=missing)
-
-
-def figure_name(word: str) -> str:
-    """Find the name of a figure in how it was asked for, `3b` say.
-
-    Raises
-    ------
-    ScalingError
-        If there is no such figure.
-    """
-    plain = word.strip().lower()
-    name = plain if plain == TOKENIZERS else "figure" + plain.removeprefix("figure")
-    known = (*NAMES, TOKENIZERS)
-    if name not in known:
-        raise ScalingError(f"no figure {word!r}; {suggestion(name, known)}")
-    return name
-
-
-def _make(name: str, records: Records | None, study: Study) -> StudyFigure:
     if name == "figure2":
         return _curves(records, study)
     if name == "figure8":
@@ -221,6 +137,7 @@ def _curves(records: Records | None, study: Study) -> CurvesFigure:
     runs = points["run"].nunique()
     return CurvesFigure(
         name="figure2",
+        title="Training curves: test loss against compute",
         caption=(
             f"Test loss L_u along {runs} training runs ({len(points)} "
             f"evaluations), coloured by codebook size. Rings: the {len(chosen)} runs "
@@ -242,6 +159,7 @@ def _minima(study: Study) -> MinimaFigure:
     sizes = _sizes(study)
     return MinimaFigure(
         name="figure8",
+        title="Lowest test loss against codebook size",
         caption=(
             f"Lowest test loss L_u of {len(table)} pairs of {len(sizes)} "
             f"transformer sizes and {table['V'].nunique()} codebook sizes. Rings: each "
@@ -260,6 +178,7 @@ def _law(name: str, study: Study) -> LawFigure:
     law = study.laws[form.name]
     return LawFigure(
         name=name,
+        title=TITLES[name],
         caption=_law_caption(form, law, study),
         law=law,
         table=_law_table(form, law, study),
@@ -325,83 +244,5 @@ def _sizes(study: Study) -> tuple[str, ...]:
     if "size" not in study.minima:
         return ()
     by_loss = study.minima.assign(better=-study.minima["L_u"])
-    order = "N_nv" if "N_nv" in study.minima else "better"
+    order = next(name for name in ("N_nv", "N", "better") if name in by_loss)
     return tuple(by_loss.groupby("size")[order].max().sort_values().index)
-
-
-# --- Files --------------------------------------------------------------------------
-
-
-def known_formats(formats: Sequence[str]) -> list[str]:
-    """Give the names of file formats, each once and without blanks around it.
-
-    Raises
-    ------
-    ScalingError
-        If one is unknown.
-    """
-    names = list(dict.fromkeys(name.strip() for name in formats))
-    for name in names:
-        if name not in FORMATS:
-            raise ScalingError(
-                f"no format {name!r}; expected some of {', '.join(FORMATS)}: "
-                "name them with commas between"
-            )
-    return names
-
-
-def save(
-    figure: Figure, folder: str | Path, formats: Sequence[str] = FORMATS
-) -> list[Path]:
-    """Write a figure, and the table behind it as CSV; the same bytes every time.
-
-    Parameters
-    ----------
-    figure : Figure
-        What to write.
-    folder : str or Path
-        Where to; made if it is not there.
-    formats : sequence of {"png", "svg", "pdf"}
-        File formats; blanks around a name do not count.
-
-    Returns
-    -------
-    list of Path
-        The files written, the CSV last.
-
-    Raises
-    ------
-    ScalingError
-        If a format is unknown; nothing is written then.
-    """
-    formats = known_formats(formats)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    page = figure.page()
-    paths = [folder / f"{figure.name}.{name}" for name in formats]
-    with house_style():
-        # One layout for all formats; each would otherwise make its own, at its own dpi.
-        page.draw_without_rendering()
-        page.set_layout_engine("none")
-        for path, name in zip(paths, formats, strict=True):
-            metadata = METADATA[name](figure)
-            write_aside(path, partial(page.savefig, metadata=metadata))
-    table = folder / f"{figure.name}.csv"
-    write_aside(table, partial(figure.to_frame().to_csv, index=False))
-    return [*paths, table]
-
-
-# Dates are left out, so that the same figure gives the same bytes.
-METADATA: dict[str, Callable[[Figure], dict[str, Any]]] = {
-    "png": lambda figure: {"Title": figure.name, "Description": figure.caption},
-    "svg": lambda figure: {
-        "Title": figure.name,
-        "Description": figure.caption,
-        "Date": None,
-    },
-    "pdf": lambda figure: {
-        "Title": figure.name,
-        "Subject": figure.caption,
-        "CreationDate": None,
-    },
-}
