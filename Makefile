@@ -1,7 +1,7 @@
-# make quickstart   install, then run, fit and plot the built-in study
+# make quickstart   install, then run, fit, plot and report the built-in study
 # make test         install, then run every test
 # make check        formatting, lint and types, as CI checks them
-# make docs         write the generated pages of docs/ anew
+# make docs         write the generated pages of docs/ anew, build the site in build/docs
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -14,6 +14,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/scaling run examples/quickstart.yaml --out $(OUT)
 	$(BIN)/scaling plot $(OUT) --out $(OUT)/figures
 	$(BIN)/scaling fit $(OUT) --out $(OUT)/laws.json
+	$(BIN)/scaling report $(OUT)
 
 test: $(VENV)/.installed-for-tests
 	# one thread a process: several of them fight for the processors
@@ -26,6 +27,7 @@ check: $(VENV)/.installed-for-tests
 
 docs: $(VENV)/.installed-for-tests
 	$(BIN)/python docs/generate.py
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -q -W --keep-going -n docs build/docs
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -6,7 +6,6 @@ A number goes one way, and the modules are best read along it::
     envelope      rows -> the points of the laws of compute
     laws          points -> a line in log compute, with its errors
     study         rows -> all laws of the envelope, hold-out     (render: as text)
-    figures       study -> tables and files   (drawing, axes: how they look)
 
 and for one law fitted to all rows::
 
@@ -29,6 +28,17 @@ and for one law fitted to all rows::
 rows; `approaches` sets them beside it. `reference` holds ScaMo's published points;
 `measures` lets a score of generated motion stand for the loss.
 
-Motion is seen through `player` (a page) and `stick` (a GIF, a strip), tokenizers and
-corpora through `tokenizer_figure` and `data_figure`.
+All of it is seen through figures, and read on one page::
+
+    material      sources -> records, laws, predictions, each when it is asked for
+    outlook       laws -> predictions over budgets -> verdict: what to train next
+    *_figure      the numbers of one figure, and its caption  (*_drawing: how it looks)
+    histories     run stores -> all evaluations, trunks too: what learning curves need
+    figure        what every figure is, and its files     (axes, drawing: the style)
+    tables        the paper's tables 3 to 6
+    gallery       material -> every figure and table that it allows
+    report        gallery, verdict, motions -> one page   (report_*: its parts)
+    render_html   results -> tables in a notebook
+
+Motion is seen through `player` (a page) and `stick` (a GIF, a strip).
 """

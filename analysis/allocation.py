@@ -146,7 +146,6 @@ class Allocator:
             ln of `sizes`, ln D, loss in nats per token; NaN where the loss has no
             minimum.
         """
-        batch = len(theta)
         low, high = self.ends
         first, *second = self.sizes
 
@@ -156,10 +155,14 @@ class Allocator:
         def best_second(a: Array) -> dict[str, Array]:
             if not second:
                 return {first: a}
-            b = _lowest(lambda b: loss({first: a, second[0]: b}), batch, self.ends)
+            b = _lowest(
+                lambda b: loss({first: np.broadcast_to(a, b.shape), second[0]: b}),
+                a.shape,
+                self.ends,
+            )
             return {first: a, second[0]: b}
 
-        a = _lowest(lambda a: loss(best_second(a)), batch, self.ends)
+        a = _lowest(lambda a: loss(best_second(a)), (len(theta),), self.ends)
         chosen = best_second(a)
         log_d = math.log(compute) - np.log(self.cost.per_token(chosen))
         found = np.column_stack([*chosen.values(), log_d, loss(chosen)])
@@ -192,7 +195,7 @@ class Allocator:
 def each_at(formula: Formula, theta: Array, columns: Mapping[str, Array]) -> Array:
     """Evaluate a law once for each set of parameters, at inputs of its own.
 
-    `columns` are logarithms of the inputs, each of shape (batch,).
+    `columns` are logarithms of the inputs, each of shape (..., batch).
     """
     parameters = [theta[:, j] for j in range(theta.shape[1])]
     return formula.compiled.pointwise(parameters, [columns[n] for n in formula.inputs])
@@ -240,20 +243,25 @@ def allocator(fit: Fit, given: Mapping[str, float] | None = None) -> Allocator:
 
 
 def _lowest(
-    function: Callable[[Array], Array], batch: int, ends: tuple[float, float]
+    function: Callable[[Array], Array],
+    shape: tuple[int, ...],
+    ends: tuple[float, float],
 ) -> Array:
-    """Find where each of a batch of functions is lowest between two ends.
+    """Find where each of an array of functions is lowest between two ends.
 
     A coarse look finds the basin; golden sections narrow it down, all in step;
-    parabolas wide enough to stand out from rounding take the last way.
+    parabolas wide enough to stand out from rounding take the last way. The functions
+    are asked at several places at once, which stand along an axis before the others.
     """
     look = np.linspace(*ends, LOOKS)
-    seen = np.column_stack([function(np.full(batch, at)) for at in look])
-    k = np.nanargmin(np.where(np.isfinite(seen), seen, np.inf), axis=1)
+    places = look.reshape(-1, *[1] * len(shape))
+    seen = function(np.broadcast_to(places, (LOOKS, *shape)))
+    k = np.nanargmin(np.where(np.isfinite(seen), seen, np.inf), axis=0)
     low, high = look[np.maximum(k - 1, 0)], look[np.minimum(k + 1, len(look) - 1)]
     for _ in range(NARROWINGS):
         left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-        to_left = function(left) < function(right)
+        at_left, at_right = function(np.stack([left, right]))
+        to_left = at_left < at_right
         low, high = np.where(to_left, low, left), np.where(to_left, right, high)
     return _vertex(function, (low + high) / 2, ends)
 
@@ -264,7 +272,7 @@ def _vertex(
     h = 3e-3
     for _ in range(3):
         at = np.clip(at, ends[0] + h, ends[1] - h)
-        below, here, above = function(at - h), function(at), function(at + h)
+        below, here, above = function(np.stack([at - h, at, at + h]))
         bend = above - 2 * here + below
         slope = (above - below) / 2
         step = np.where(bend > 0, -slope / np.where(bend > 0, bend, 1) * h, 0)

@@ -25,7 +25,7 @@ from scaling.analysis.catalogue import LAWS
 from scaling.analysis.envelope import best_evaluations, envelope
 from scaling.analysis.fitting import Fit, fit_law
 from scaling.analysis.intervals import uncertainty
-from scaling.analysis.isoflop import IsoFlop, isoflop, slices
+from scaling.analysis.isoflop import TOLERANCE, IsoFlop, budgets, isoflop, slices
 from scaling.analysis.isoloss import isoloss
 from scaling.analysis.laws import Law, fit
 from scaling.analysis.layout import section, table, wrap
@@ -44,6 +44,14 @@ EXPLAINED = 0.25
 CODEBOOK_LAW = "N_v(N_nv)"
 SLICES = 8
 """Budgets at which training curves are read, where runs were not made at any."""
+ALONG = (
+    f"profiles read off training curves at {SLICES} budgets, where no run ended: fair "
+    "only if the schedule can be cut there"
+)
+ACROSS = (
+    f"profiles read at {SLICES} budgets between the ends of runs of one size and "
+    "codebook, those of near equal compute averaged"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +72,7 @@ class Answer:
     """What speaks against it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Approaches:
     """All approaches on the same rows."""
 
@@ -78,6 +86,25 @@ class Approaches:
     """One per approach."""
     notes: tuple[str, ...]
     """What was done to the rows."""
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Which approaches give no answer, and why."""
+        return tuple(f"{a.approach}: {a.reason}" for a in self.answers if a.reason)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against the answers, the bad state in capitals."""
+        given = [each for each in self.answers if not each.reason]
+        return tuple(f"{a.approach}: {text}" for a in given for text in a.warnings)
+
+    def __repr__(self) -> str:
+        return approaches_text(self)
+
+    def _repr_html_(self) -> str:
+        from scaling.analysis.render_html import approaches_html
+
+        return approaches_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the comparison as JSON holds it."""
@@ -185,7 +212,7 @@ def _by_isoflop(
     points: pd.DataFrame, size: str, method: Method, top: float, records: Records
 ) -> dict[str, Any]:
     _require(points, "C", size)
-    found, from_curves = _profiles(points, size, method)
+    found, how = _profiles(points, size, method)
     if not found.laws:
         raise ScalingError(
             f"{len(found.used)} of {len(found.profiles)} budgets have a minimum, but a "
@@ -196,11 +223,7 @@ def _by_isoflop(
     warnings = [f"left out: {text}" for text in _left_out(found)]
     if method == "parabola":
         warnings += _bias_of(found, records)
-    if from_curves:
-        warnings.append(
-            f"profiles read off training curves at {SLICES} budgets, where no run "
-            "ended: fair only if the schedule can be cut there"
-        )
+    warnings += [how] if how else []
     return answer | {"warnings": (*answer["warnings"], *warnings)}
 
 
@@ -212,17 +235,42 @@ def _left_out(found: IsoFlop) -> list[str]:
     return [f"{', '.join(Cs)} FLOPs: {why}" for why, Cs in by_reason.items()]
 
 
-def _profiles(points: pd.DataFrame, size: str, method: Method) -> tuple[IsoFlop, bool]:
-    """Profile the runs' budgets; or else read the curves at budgets of our own."""
+def _profiles(points: pd.DataFrame, size: str, method: Method) -> tuple[IsoFlop, str]:
+    rows, how = profile_rows(points, size)
+    return isoflop(rows, size, method=method), how
+
+
+def profile_rows(points: pd.DataFrame, size: str) -> tuple[pd.DataFrame, str]:
+    """Give rows of equal compute, and how they were read where no run ended there.
+
+    Runs that were made at budgets stand as they are, with the budget as their C. Others
+    are read at `SLICES` budgets: along each run where runs have 3 evaluations or more,
+    else from end to end of the runs that have their size and codebook in common.
+    """
+    rows = points.dropna(subset=["C", size, "L_u"])
     try:
-        return isoflop(points, size, method=method), False
+        return rows.assign(C=budgets(rows["C"])), ""
     except ScalingError:
-        rows = points.groupby("run").size()
-        if rows.median() < 3:
+        if rows.groupby("run").size().median() >= 3:
+            curves, how = rows, ALONG
+        else:
+            curves, how = _ends(rows, size), ACROSS
+        if curves.groupby("run").size().median() < 3:
             raise
-    low, high = np.log(points["C"].quantile([0.1, 0.95]))
-    cut = slices(points, np.exp(np.linspace(low, high, SLICES)).tolist())
-    return isoflop(cut, size, method=method), True
+    low, high = np.log(curves["C"].quantile([0.1, 0.95]))
+    return slices(curves, np.exp(np.linspace(low, high, SLICES)).tolist()), how
+
+
+def _ends(rows: pd.DataFrame, size: str) -> pd.DataFrame:
+    """Name runs of one size and codebook alike, and average those of one compute."""
+    by = [name for name in (size, "N_v", "V") if name in rows]
+    ordered = rows.sort_values([*by, "C"], kind="stable")
+    model = ordered.groupby(by).ngroup()
+    apart = ordered["C"] > (1 + TOLERANCE) * ordered.groupby(model)["C"].shift()
+    level = apart.groupby(model).cumsum()
+    ordered = ordered.assign(run=model)
+    means = ordered.groupby([model.to_numpy(), level.to_numpy()])
+    return means.mean(numeric_only=True).reset_index(drop=True)
 
 
 def _bias_of(found: IsoFlop, records: Records) -> Iterator[str]:
@@ -314,22 +362,25 @@ def approaches_text(found: Approaches) -> str:
         f"with {100 * LEVEL:g} % intervals; the largest compute is "
         f"{found.compute:.3g} FLOPs",
     ]
-    answered = [each for each in found.answers if not each.reason]
-    for symbol in dict.fromkeys(s for each in answered for s in each.exponents):
-        rows = [_head(symbol, found.compute)]
-        given = [each for each in answered if symbol in each.exponents]
-        rows += [_cells(each, symbol) for each in given]
-        lines += ["", *table(rows, right=(1,)), *_agreement(symbol, given)]
-    refused = [each for each in found.answers if each.reason]
+    for rows, agreement in comparisons(found):
+        lines += ["", *table(rows, right=(1,)), *(f"  {said}" for said in agreement)]
     lines += [
-        *section("No answer", (f"{each.approach}: {each.reason}" for each in refused)),
-        *section(
-            "Warnings",
-            (f"{each.approach}: {text}" for each in answered for text in each.warnings),
-        ),
+        *section("No answer", found.refusals),
+        *section("Warnings", found.warnings),
         *section("Notes", found.notes),
     ]
     return "\n".join(lines)
+
+
+def comparisons(
+    found: Approaches,
+) -> Iterator[tuple[list[tuple[str, ...]], list[str]]]:
+    """Give a table for each quantity, its head first, and whether answers agree."""
+    answered = [each for each in found.answers if not each.reason]
+    for symbol in dict.fromkeys(s for each in answered for s in each.exponents):
+        given = [each for each in answered if symbol in each.exponents]
+        rows = [_head(symbol, found.compute), *(_cells(each, symbol) for each in given)]
+        yield rows, list(_agreement(symbol, given))
 
 
 def _agreement(symbol: str, answers: Sequence[Answer]) -> Iterator[str]:
@@ -344,7 +395,7 @@ def _agreement(symbol: str, answers: Sequence[Answer]) -> Iterator[str]:
         f"; at the top a factor of {max(sizes) / min(sizes):.2g} apart" if sizes else ""
     )
     state = "intervals overlap" if agree else "THE APPROACHES DISAGREE on the exponent"
-    yield f"  {state}{apart}"
+    yield f"{state}{apart}"
 
 
 def _head(symbol: str, compute: float) -> tuple[str, ...]:

@@ -164,6 +164,11 @@ class Arms:
     def __repr__(self) -> str:
         return self.sentence()
 
+    def _repr_html_(self) -> str:
+        from scaling.analysis.render_html import arms_html
+
+        return arms_html(self)
+
 
 def compare_arms(
     a: Runs,

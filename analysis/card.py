@@ -245,9 +245,9 @@ class Card:
         return text(self)
 
     def _repr_html_(self) -> str:
-        from scaling.analysis.render_fit import html
+        from scaling.analysis.render_html import card_html
 
-        return html(self)
+        return card_html(self)
 
 
 def card(

@@ -270,7 +270,7 @@ def _from_file(path: str) -> Formula:
     except (Exception, SystemExit) as error:
         raise ScalingError(
             f"{path} cannot be run: {type(error).__name__}: {error}; expected a Python "
-            "file that declares one scaling.Formula"
+            "file that declares one Formula (scaling.analysis.formula)"
         ) from error
     laws = {id(each): each for each in names.values() if isinstance(each, Formula)}
     declared = [each for each in laws.values() if each.name not in LAWS]

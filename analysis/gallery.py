@@ -11,9 +11,20 @@ from functools import partial
 from pathlib import Path
 
 from scaling.analysis import study_figures
+from scaling.analysis.conventions_figure import conventions_figure
+from scaling.analysis.cost_figure import cost_figure
 from scaling.analysis.data_figure import data_figure
+from scaling.analysis.extrapolation_figure import extrapolation_figure
 from scaling.analysis.figure import FORMATS, Figure, save
+from scaling.analysis.fit_figure import fit_figure
+from scaling.analysis.isoflop_figure import isoflop_figure
+from scaling.analysis.learning_figure import learning_figure
 from scaling.analysis.material import Material
+from scaling.analysis.optima_figure import optima_figure
+from scaling.analysis.profiles_figure import profiles_figure
+from scaling.analysis.residuals_figure import residuals_figure
+from scaling.analysis.surface_figure import surface_figure
+from scaling.analysis.table import Quantity
 from scaling.analysis.tables import TABLES, Table, corpus, save_table
 from scaling.analysis.tokenizer_figure import tokenizer_figure
 from scaling.errors import ScalingError, suggestion
@@ -41,10 +52,42 @@ def _tokenizers(material: Material) -> Figure:
     return figure
 
 
+def _quantities(material: Material) -> Mapping[str, Quantity] | None:
+    """Give the labels of the records; a file of one law holds none."""
+    return None if material.loaded is not None else material.records.quantities
+
+
+def _fit(material: Material) -> Figure:
+    uncertain = material.uncertain
+    return fit_figure(uncertain, material.holdout, _quantities(material))
+
+
+def _residuals(material: Material) -> Figure:
+    return residuals_figure(material.uncertain.fit, _quantities(material))
+
+
+def _surface(material: Material) -> Figure:
+    try:
+        uncertain = material.uncertain
+    except ScalingError:  # the losses as they were measured can be shown all the same
+        uncertain = None
+    return surface_figure(material.records, uncertain)
+
+
 MAKERS: dict[str, Maker] = {
     **{name: partial(_of_study, name) for name in study_figures.NAMES},
     "data": _data,
     "tokenizers": _tokenizers,
+    "optima": lambda material: optima_figure(material.laws, material.outlook),
+    "isoflop": lambda material: isoflop_figure(material.records),
+    "surface": _surface,
+    "fit": _fit,
+    "residuals": _residuals,
+    "extrapolation": lambda material: extrapolation_figure(material.uncertain.fit),
+    "profiles": lambda material: profiles_figure(material.uncertain.fit),
+    "conventions": lambda each: conventions_figure(each.records, each.stores),
+    "learning": lambda each: learning_figure(each.records, each.stores),
+    "cost": lambda each: cost_figure(each.records, each.stores, each.price),
 }
 """How each figure is made, in the order in which they are shown."""
 NAMES = (*MAKERS, *TABLES)

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.analysis import solver
 from scaling.analysis.fitting import Fit, fit_sample, problem
 from scaling.analysis.formula import Formula
-from scaling.analysis.intervals import uncertainty
+from scaling.analysis.intervals import Uncertainty, uncertainty
 from scaling.analysis.isoflop import TOLERANCE
 from scaling.analysis.objective import Objective
-from scaling.analysis.sample import Sample
+from scaling.analysis.sample import LOSS, Sample
 from scaling.errors import ScalingError
 
 Array = NDArray[np.float64]
@@ -30,6 +31,7 @@ SPARE = 3
 """Rows that a fold is fitted to, at least, beyond the number of parameters."""
 DIFFERENT = 1
 """Different inputs among them, beyond the number of parameters."""
+FORETOLD = ("law", "law_low", "law_high", "new_low", "new_high")
 HELD_OUT = ("start", "n", "rmse", "mean_abs", "mean", "seen", "coverage")
 
 
@@ -168,24 +170,74 @@ def expanding(taken: Sample, formula: Formula, objective: Objective) -> Expandin
     ScalingError
         If no cut leaves enough rows below it.
     """
-    order, ends = _order(taken), _ends(taken)
-    folds: list[Fold] = []
-    for start in _cuts(taken):
-        below, above = ends < start, order >= start
-        lower = taken.take(below)
-        if not _enough(lower, formula):
-            continue
+    folds = []
+    for start, lower, upper in windows(taken, formula):
         theta = fit_sample(formula, lower, objective, patient=False).theta
-        errors = _errors(formula, taken.take(above), objective, theta)
+        errors = _errors(formula, upper, objective, theta)
         folds.append(Fold(**asdict(errors), start=start, trained=lower.n))
-    if not folds:
+    return ExpandingWindow.of(folds)
+
+
+def windows(taken: Sample, formula: Formula) -> list[tuple[float, Sample, Sample]]:
+    """Cut rows as `expanding` does: where, the rows below, and those above.
+
+    Raises
+    ------
+    ScalingError
+        If no cut leaves enough rows below it.
+    """
+    order, ends = _order(taken), _ends(taken)
+    cuts = ((start, taken.take(ends < start)) for start in _cuts(taken))
+    found = [
+        (start, lower, taken.take(order >= start))
+        for start, lower in cuts
+        if _enough(lower, formula)
+    ]
+    if not found:
         raise ScalingError(
             f"no cut of {taken.n} rows of {taken.clusters} runs has "
             f"{len(formula.free) + SPARE} rows below it, of runs that end there, at "
             f"{len(formula.free) + DIFFERENT} different inputs and 2 or more computes: "
             "add runs"
         )
-    return ExpandingWindow.of(folds)
+    return found
+
+
+def foretell(
+    uncertain: Uncertainty, rows: pd.DataFrame, level: float = 0.95
+) -> pd.DataFrame:
+    """Give the law at rows, with its intervals and those of a new run.
+
+    Parameters
+    ----------
+    uncertain : Uncertainty
+        The fit, and how uncertain it is.
+    rows : DataFrame
+        The law's inputs by symbol.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        `law`, `law_low`, `law_high`, `new_low`, `new_high` in the units of the loss, by
+        the index of the rows. A lower envelope says nothing of a new run: NaN.
+    """
+    fit, x = uncertain.fit, uncertain.fit.log_inputs(rows)
+    in_logs = fit.objective.space == "log"
+
+    def as_fitted(theta: Array) -> Array:
+        law = fit.formula.compiled.value(theta, x)
+        return np.log(law) if in_logs else law
+
+    with np.errstate(all="ignore"):  # a law may not be defined at all that is asked
+        law = uncertain.interval(as_fitted, level)
+        new = uncertain.new_run(as_fitted, level)
+        found = [as_fitted(fit.theta[None])[0], law.low, law.high, new.low, new.high]
+        ends = np.exp(found) if in_logs else np.array(found)
+    if fit.objective.name == "asymmetric":
+        ends[3:] = math.nan
+    return pd.DataFrame(ends.T, columns=FORETOLD, index=rows.index)
 
 
 # --- Rows above and below -----------------------------------------------------------
@@ -279,14 +331,5 @@ def _coverage(lower: Fit, upper: Sample) -> float:
     """Count the rows above within the 95 % interval of a new run."""
     if lower.objective.name == "asymmetric":  # which says nothing of a single run
         return math.nan
-    x = upper.log_inputs(lower.formula)
-    log = lower.objective.space == "log"
-
-    def foretold(theta: Array) -> Array:
-        with np.errstate(all="ignore"):
-            law = lower.formula.compiled.value(theta, x)
-            return np.log(law) if log else law
-
-    interval = uncertainty(lower).new_run(foretold)
-    loss = np.log(upper.loss) if log else upper.loss
-    return float(np.mean((interval.low <= loss) & (loss <= interval.high)))
+    found = foretell(uncertainty(lower), upper.table)
+    return float(upper.table[LOSS].between(found["new_low"], found["new_high"]).mean())

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
+
 from scaling.analysis.fitting import fit_law
 from scaling.analysis.intervals import Uncertainty, uncertainty
 from scaling.analysis.laws_file import Laws, load_laws
+from scaling.analysis.outlook import outlook
 from scaling.analysis.records import Source, read
 from scaling.analysis.study import Study
 from scaling.analysis.study import fit as fit_envelope
@@ -80,6 +83,11 @@ class Material:
         )
 
     @cached_property
+    def outlook(self) -> pd.DataFrame:
+        """What the laws predict over budgets."""
+        return outlook(self.laws)
+
+    @cached_property
     def loaded(self) -> Laws | None:
         """The laws of the file that was given in place of records, if one was."""
         first = self.sources[0]
@@ -96,7 +104,7 @@ class Material:
     def tokenizers(self) -> list[str]:
         """The sources that say how good tokenizers are."""
         tables = ((path, path / TOKENIZERS) for path in self.paths)
-        held = [str(p) for p, table in tables if table.exists() and table.stat().st_size]
+        held = [str(p) for p, t in tables if t.exists() and t.stat().st_size]
         return held or [str(path) for path in self.paths]
 
     @property

@@ -83,6 +83,24 @@ class RunPlan:
         """FLOPs of all runs."""
         return float(self.runs["C"].sum())
 
+    def sentence(self) -> str:
+        """Say what the runs would tell."""
+        count, now, then = len(self.runs), *self.scores[:2]
+        return (
+            f"{self.number} at {self.target:.4g} FLOPs is {self.value:.5g} by law "
+            f"{self.law}; {count} run{'s' * (count > 1)} would take its "
+            f"{100 * LEVEL:g} % interval from a width of {_shown(now.width)} to "
+            f"{_shown(then.width)}"
+        )
+
+    def cost(self) -> str:
+        """Say what the runs take of the budget."""
+        share = 100 * self.compute / self.budget
+        return (
+            f"together {self.compute:.4g} FLOPs, {share:.3g} % of the budget of "
+            f"{self.budget:.4g}"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Give the plan as JSON holds it; what is infinite or undefined is None."""
         fields = {name: getattr(self, name) for name in self.__slots__}
@@ -92,6 +110,11 @@ class RunPlan:
 
     def __repr__(self) -> str:
         return "\n".join(_lines(self))
+
+    def _repr_html_(self) -> str:
+        from scaling.analysis.render_html import plan_html
+
+        return plan_html(self)
 
 
 def plan_runs(
@@ -306,26 +329,13 @@ def _built(run: Mapping[str, float], laws: Laws, codebook: int | None) -> Config
 
 def _lines(plan: RunPlan) -> Iterator[str]:
     """Write a plan for the terminal."""
-    count, now, then = len(plan.runs), *plan.scores[:2]
-    yield from wrap(
-        f"{plan.number} at {plan.target:.4g} FLOPs is {plan.value:.5g} by law "
-        f"{plan.law}; {count} run{'s' * (count > 1)} would take its {100 * LEVEL:g} % "
-        f"interval from a width of {_shown(now.width)} to {_shown(then.width)}"
-    )
+    yield from wrap(plan.sentence())
     yield ""
-    shares = (100 * plan.runs["gain"]).map("{:.2g} %".format)
-    cells = plan.runs.map("{:.4g}".format).assign(gain=shares)
-    cells = cells.rename(columns={"loss": "predicted loss", "gain": "narrows it by"})
-    cells.insert(0, "run", [str(k) for k in range(1, count + 1)])
-    rows = [list(cells), *cells.to_numpy().tolist()]
-    yield from table(rows, right=range(len(cells.columns)))
-    yield (
-        f"  together {plan.compute:.4g} FLOPs, "
-        f"{100 * plan.compute / plan.budget:.3g} % of the budget of {plan.budget:.4g}"
-    )
+    rows = run_rows(plan)
+    yield from table(rows, right=range(len(rows[0])))
+    yield f"  {plan.cost()}"
     yield ""
-    head = ["simulated", "runs", "FLOPs", "width", "this plan's width over it"]
-    yield from table([head, *map(_cells, plan.scores)], right=(1, 2, 3))
+    yield from table(score_rows(plan), right=(1, 2, 3))
     yield from wrap(
         f"{plan.simulations} data sets, refitted. The uniform grid rises log-evenly in "
         "compute from the smallest row, at the rows' median tokens per parameter; the "
@@ -335,6 +345,21 @@ def _lines(plan: RunPlan) -> Iterator[str]:
     yield ""
     yield from wrap(plan.considered)
     yield from section("Warnings", plan.warnings)
+
+
+def run_rows(plan: RunPlan) -> list[list[str]]:
+    """Write the runs as a table, its head first."""
+    shares = (100 * plan.runs["gain"]).map("{:.2g} %".format)
+    cells = plan.runs.map("{:.4g}".format).assign(gain=shares)
+    cells = cells.rename(columns={"loss": "predicted loss", "gain": "narrows it by"})
+    cells.insert(0, "run", [str(k) for k in range(1, len(cells) + 1)])
+    return [list(cells), *cells.to_numpy().tolist()]
+
+
+def score_rows(plan: RunPlan) -> list[list[str]]:
+    """Write what was simulated as a table, its head first."""
+    head = ["simulated", "runs", "FLOPs", "width", "this plan's width over it"]
+    return [head, *map(_cells, plan.scores)]
 
 
 def _shown(width: float) -> str:

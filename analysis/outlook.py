@@ -19,6 +19,8 @@ from scaling.errors import ScalingError
 
 PER_DECADE = 16
 """Budgets in a decade of compute."""
+PER_DECADE_OF_TWO = 4
+"""The same for a law that divides a budget between two sizes, which takes longer."""
 
 
 def outlook(
@@ -65,7 +67,9 @@ def span(laws: Laws) -> NDArray[np.float64]:
     """Give budgets from the least compute of the points to `FAR` times the largest."""
     low, high = fitted_range(laws)
     decades = np.log10(high * FAR / low)
-    return np.geomspace(low, high * FAR, 1 + int(np.ceil(PER_DECADE * decades)))
+    two = laws.fit is not None and "N_v" in laws.fit.formula.inputs
+    each = PER_DECADE_OF_TWO if two else PER_DECADE
+    return np.geomspace(low, high * FAR, 1 + int(np.ceil(each * decades)))
 
 
 def fitted_range(laws: Laws) -> tuple[float, float]:

@@ -152,12 +152,17 @@ def predict_budget(
     spend.require_optimum(fit.theta, compute)
     names = _names(fit, spend)
 
-    def best(theta: Array) -> Array:
-        return _with_codebook(fit, spend.log_optimum(theta, compute))
+    found: dict[tuple[bytes, float], Array] = {}  # the intervals ask again and again
+
+    def best(theta: Array, factor: float = 1.0) -> Array:
+        asked = theta.tobytes(), factor
+        if asked not in found:
+            optimum = spend.log_optimum(theta, compute * factor)
+            found[asked] = _with_codebook(fit, optimum)
+        return found[asked]
 
     def slope(theta: Array) -> Array:
-        up = _with_codebook(fit, spend.log_optimum(theta, compute * math.exp(0.05)))
-        down = _with_codebook(fit, spend.log_optimum(theta, compute * math.exp(-0.05)))
+        up, down = best(theta, math.exp(0.05)), best(theta, math.exp(-0.05))
         return np.asarray((up - down)[:, :-1] / 0.1)
 
     logs = _estimates(fit, uncertainty, best, level)

@@ -126,6 +126,16 @@ class Rates:
             return f"transformers:\n  learning_rate: {{{pairs}}}"
         return f"transformers:\n  learning_rate: {rate}"
 
+    def __repr__(self) -> str:
+        from scaling.analysis.render_rates import rates_text  # which knows this class
+
+        return rates_text(self)
+
+    def _repr_html_(self) -> str:
+        from scaling.analysis.render_html import rates_html
+
+        return rates_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Give it as JSON holds it."""
         return dict(jsonable({"kind": KIND, **asdict(self), "setting": self.setting}))

@@ -25,7 +25,7 @@ def summary(study: Study) -> str:
         *_heading(study),
         *_laws(study),
         *_holdout(study),
-        *section("Warnings", _warnings(study)),
+        *section("Warnings", warnings(study)),
         *section("Not fitted", (f"{k}: {why}" for k, why in study.skipped.items())),
         *_published(study.published),
         *section("Rows dropped", (f"{n}: {why}" for why, n in study.dropped.items())),
@@ -35,19 +35,33 @@ def summary(study: Study) -> str:
 
 
 def _heading(study: Study) -> Iterator[str]:
-    bad = [law.name for law in study.laws.values() if law.status != "good"]
-    state = f"DOUBTFUL: {', '.join(bad)}" if bad else "no law is in doubt"
     yield from wrap(f"Laws of {', '.join(study.sources)}")
     yield from wrap(
         f"{study.evaluations} evaluations of {len(study.minima)} runs, "
         f"{len(study.frontier)} runs on the envelope; data {study.data_hash}"
     )
     yield from wrap(f"{study.settings['selection']}; {study.settings['objective']}")
-    yield state if study.laws else "NO LAW COULD BE FITTED"
+    yield state(study)
+
+
+def state(study: Study) -> str:
+    """Say which laws are in doubt, if any."""
+    if not study.laws:
+        return "NO LAW COULD BE FITTED"
+    bad = [law.name for law in study.laws.values() if law.status != "good"]
+    return f"DOUBTFUL: {', '.join(bad)}" if bad else "no law is in doubt"
 
 
 def _laws(study: Study) -> Iterator[str]:
-    rows = [("law", "formula, ± standard error", "R2", "n", "stands on")]
+    if study.laws:
+        yield ""
+        yield from table(law_rows(study), right=(2, 3))
+
+
+def law_rows(study: Study) -> list[tuple[str, ...]]:
+    """Write the laws as a table, its head first."""
+    head = ("law", "formula, ± standard error", "R2", "n", "stands on")
+    rows: list[tuple[str, ...]] = [head]
     for form in FORMS:
         if form.name in study.laws:
             law = study.laws[form.name]
@@ -58,9 +72,7 @@ def _laws(study: Study) -> Iterator[str]:
                 _ranges(law, study),
             )
             rows.append((law.name, *cells))
-    if study.laws:
-        yield ""
-        yield from table(rows, right=(2, 3))
+    return rows
 
 
 def _formula(law: Law, study: Study) -> str:
@@ -95,7 +107,7 @@ def _holdout(study: Study) -> Iterator[str]:
     yield from table(rows, right=(1, 2, 3))
 
 
-def _warnings(study: Study) -> Iterator[str]:
+def warnings(study: Study) -> Iterator[str]:
     """Give each warning once, after the laws that it stands against."""
     laws_of: dict[str, list[str]] = {}
     for law in study.laws.values():

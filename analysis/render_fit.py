@@ -1,4 +1,4 @@
-"""The card of a fit as text and as HTML: what `scaling fit --law` prints.
+"""The card of a fit as text: what `scaling fit --law` prints.
 
 A good state is written quietly, a bad one in capitals, so that it shows without colour.
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,7 @@ def text(card: Card) -> str:
     lines = [
         *_heading(card),
         "",
-        *table(_parameters(card)),
+        *table(parameter_rows(card)),
         *_below(card),
         *section("Minimum", _minimum(card)),
         *section("Hold-out", [card.holdout.sentence()] if card.holdout else []),
@@ -68,7 +67,8 @@ def _heading(card: Card) -> Iterator[str]:
         yield f"DOUBTFUL: {count(len(card.warnings), 'warning')} below"
 
 
-def _parameters(card: Card) -> list[tuple[str, ...]]:
+def parameter_rows(card: Card) -> list[tuple[str, ...]]:
+    """Write the parameters as a table, its head first."""
     percent = f"{100 * card.level:g} % interval"
     rows = [tuple(percent if cell == "interval" else cell for cell in HEAD)]
     for name, each in card.parameters.items():
@@ -158,40 +158,25 @@ def _dropped(card: Card) -> dict[str, int]:
     return dict(card.fit.sample.dropped)
 
 
-# --- HTML ---------------------------------------------------------------------------
-
-
-def html(card: Card) -> str:
-    """Write a card for a notebook: the parameters as a table, the rest as text."""
-    fit = card.fit
-    rows = _parameters(card)
-    state = "good" if card.status == "good" else f"DOUBTFUL: {card.message}"
-    return (
-        f"<div><p><b>{escape(fit.formula.name)}</b>: "
-        f"{escape(fit.sample.loss_symbol)} = {escape(fit.formula.written())}<br>"
-        f"{escape(str(fit.objective))}: {fit.objective_value:.8g}; "
-        f"{count(fit.sample.n, 'row')} of {count(fit.sample.clusters, 'run')}<br>"
-        f"{escape(state)}</p>"
-        f"{_html_table(rows)}</div>"
-    )
-
-
-def _html_table(rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows[1:]
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
 # --- Predictions --------------------------------------------------------------------
 
 
 def prediction_text(prediction: Prediction) -> str:
     """Write a prediction for the terminal."""
+    head, rows = prediction_head(prediction), prediction_rows(prediction)
+    lines = [*head, "", *table(rows)]
+    if prediction.not_built and prediction.quantities:
+        lines += section("No run is built", [prediction.not_built])
+    lines += section("Nearest run that can be built", built_lines(prediction))
+    lines += section("Warnings", prediction.warnings)
+    return "\n".join(lines)
+
+
+def prediction_rows(prediction: Prediction) -> list[tuple[str, ...]]:
+    """Write what is predicted as a table, its head first."""
     percent = f"{100 * prediction.level:g} %"
-    rows = [("", "predicted", f"{percent} interval", "grows as")]
+    head = ("", "predicted", f"{percent} interval", "grows as")
+    rows: list[tuple[str, ...]] = [head]
     for name, each in prediction.quantities.items():
         grown = prediction.exponents.get(name)
         unit = f" {prediction.unit}" if name == "D" else ""
@@ -211,14 +196,11 @@ def prediction_text(prediction: Prediction) -> str:
     if math.isfinite(high - low):
         ends = f"{low:.5g} to {high:.5g}"
         rows.append((f"{symbol} of a new run", f"{loss.value:.5g}", ends, ""))
-    lines = [*_prediction_head(prediction), "", *table(rows)]
-    if prediction.not_built and prediction.quantities:
-        lines += section("No run is built", [prediction.not_built])
-    lines += [*_built(prediction), *section("Warnings", prediction.warnings)]
-    return "\n".join(lines)
+    return rows
 
 
-def _prediction_head(prediction: Prediction) -> Iterator[str]:
+def prediction_head(prediction: Prediction) -> Iterator[str]:
+    """Say what a prediction is of, and what it rests on."""
     given = [f"{name} = {value:.4g}" for name, value in prediction.at.items()]
     if prediction.compute is not None and "C" not in prediction.at:
         given.insert(0, f"C = {prediction.compute:.4g} FLOPs")
@@ -233,7 +215,8 @@ def _prediction_head(prediction: Prediction) -> Iterator[str]:
     yield from wrap(f"Intervals: {prediction.method}")
 
 
-def _built(prediction: Prediction) -> Iterator[str]:
+def built_lines(prediction: Prediction) -> Iterator[str]:
+    """Say what the nearest run that can be built is like, if there is one."""
     built = prediction.configuration
     if built is None:
         return
@@ -242,19 +225,20 @@ def _built(prediction: Prediction) -> Iterator[str]:
     levels = (
         f"levels {' '.join(map(str, built.levels))}" if built.levels else "no level set"
     )
-    yield from section(
-        "Nearest run that can be built",
-        [
-            f"{size.n_layers} layers, {size.n_heads} heads, width {size.d_model}: "
-            f"N_nv {built.non_vocab_params:,}, N {built.total_params:,}",
-            f"codebook of {built.codebook_size:,} codes ({levels}): "
-            f"N_v {built.vocab_params:,}",
-            f"{built.tokens:,} tokens{steps}; {built.flops:.6g} FLOPs "
-            f"({built.convention}, {built.flops_per_token:,} forward per token), "
-            f"{100 * built.of_budget:.4g} % of the budget",
-            f"predicted {prediction.loss_symbol} {built.loss:.5g}",
-        ],
+    yield (
+        f"{size.n_layers} layers, {size.n_heads} heads, width {size.d_model}: "
+        f"N_nv {built.non_vocab_params:,}, N {built.total_params:,}"
     )
+    yield (
+        f"codebook of {built.codebook_size:,} codes ({levels}): "
+        f"N_v {built.vocab_params:,}"
+    )
+    yield (
+        f"{built.tokens:,} tokens{steps}; {built.flops:.6g} FLOPs "
+        f"({built.convention}, {built.flops_per_token:,} forward per token), "
+        f"{100 * built.of_budget:.4g} % of the budget"
+    )
+    yield f"predicted {prediction.loss_symbol} {built.loss:.5g}"
 
 
 # --- Selection ----------------------------------------------------------------------
@@ -262,10 +246,6 @@ def _built(prediction: Prediction) -> Iterator[str]:
 
 def selection_text(selection: Selection) -> str:
     """Write which law predicts best."""
-    rows = [("law", "free", "held out", "mean", "AICc", "BIC", "")]
-    for each in selection.to_frame().to_dict(orient="records"):
-        numbers = [_cell(each[n]) for n in SCORES]
-        rows.append((each["law"], str(each["parameters"]), *numbers, _state(each)))
     unit = selection.fit.residual_unit
     return "\n".join(
         [
@@ -275,9 +255,19 @@ def selection_text(selection: Selection) -> str:
                 f"error in {unit} above several cuts of compute, mean: loss less law"
             ),
             "",
-            *table(rows, right=(1, 2, 3, 4, 5)),
+            *table(selection_rows(selection), right=(1, 2, 3, 4, 5)),
         ]
     )
+
+
+def selection_rows(selection: Selection) -> list[tuple[str, ...]]:
+    """Write the laws compared as a table, its head first."""
+    head = ("law", "free", "held out", "mean", "AICc", "BIC", "")
+    rows: list[tuple[str, ...]] = [head]
+    for each in selection.to_frame().to_dict(orient="records"):
+        numbers = [_cell(each[n]) for n in SCORES]
+        rows.append((each["law"], str(each["parameters"]), *numbers, _state(each)))
+    return rows
 
 
 SCORES = ("hold_out_rmse", "hold_out_mean", "aicc", "bic")

@@ -20,13 +20,10 @@ def _lines(found: Rates) -> Iterator[str]:
     loss = COLUMNS[found.loss].label if found.loss in COLUMNS else found.loss
     yield f"Learning rates of {found.source}, by {loss}"
     yield ""
-    several = len({cell.codebook for cell in found.cells}) > 1
-    head = ["size", *(["codes"] if several else []), "tokens", "tried"]
-    head += ["best rate", f"{100 * found.level:g} % interval", ""]
-    rows = [_row(cell, several) for cell in found.cells]
-    yield from table([head, *rows], right=range(1, len(head) - 2))
+    rows = rate_rows(found)
+    yield from table(rows, right=range(1, len(rows[0]) - 2))
     yield ""
-    yield from wrap(_rule(found))
+    yield from wrap(rule_text(found))
     if lines := found.yaml():
         yield ""
         known = found.rule is not None and not math.isnan(found.rule.base.low)
@@ -41,6 +38,14 @@ def _lines(found: Rates) -> Iterator[str]:
         yield ""
         yield lines
     yield from section("Notes", found.notes)
+
+
+def rate_rows(found: Rates) -> list[list[str]]:
+    """Write the cells as a table, its head first."""
+    several = len({cell.codebook for cell in found.cells}) > 1
+    head = ["size", *(["codes"] if several else []), "tokens", "tried"]
+    head += ["best rate", f"{100 * found.level:g} % interval", ""]
+    return [head, *(_row(cell, several) for cell in found.cells)]
 
 
 def _row(cell: Best, several: bool) -> list[str]:
@@ -61,7 +66,8 @@ def _ends(estimate: Estimate) -> str:
     return f"{estimate.low:.3g} to {estimate.high:.3g}"
 
 
-def _rule(found: Rates) -> str:
+def rule_text(found: Rates) -> str:
+    """Say how the best rates fall with the width."""
     rule = found.rule
     if rule is None:
         return (

@@ -175,6 +175,11 @@ class Selection:
     def __repr__(self) -> str:
         return f"{self.rows}\n{self.to_frame().to_string(index=False)}"
 
+    def _repr_html_(self) -> str:
+        from scaling.analysis.render_html import selection_html
+
+        return selection_html(self)
+
 
 def compare_laws(
     records: Records | pd.DataFrame,

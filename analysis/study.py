@@ -121,6 +121,11 @@ class Study:
 
         return summary(self)
 
+    def _repr_html_(self) -> str:
+        from scaling.analysis.render_html import study_html
+
+        return study_html(self)
+
     def table(self, form: Form) -> pd.DataFrame:
         """Give the points that a form is fitted to, held-out ones included."""
         return self.frontier if form.table == "frontier" else self.best_codebooks

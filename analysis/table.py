@@ -123,6 +123,11 @@ class Records:
             points["size"] = sizes
         return pd.concat([points, self._values()], axis=1).reset_index(drop=True)
 
+    def _repr_html_(self) -> str:
+        from scaling.analysis.render_html import records_html
+
+        return records_html(self)
+
     def _values(self) -> pd.DataFrame:
         held = [symbol for symbol in SYMBOLS if symbol in self.quantities]
         values = self.frame[[self.quantities[symbol].column for symbol in held]]

@@ -199,7 +199,7 @@ TABLES: dict[str, Callable[[Material], Table]] = {
 
 
 def _is_scamo(material: Material) -> bool:
-    return list(material.sources) == ["scamo"]
+    return len(material.sources) == 1 and str(material.sources[0]) == "scamo"
 
 
 def _clips(material: Material) -> list[Path]:

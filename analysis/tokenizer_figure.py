@@ -96,6 +96,8 @@ def tokenizer_figure(sources: str | Path | Sequence[str | Path]) -> TokenizerFig
 
 def read_tokenizers(sources: Sequence[str]) -> pd.DataFrame:
     """Read the tokenizers of run stores or tables, columns as the figure has them."""
+    if not sources:
+        raise ScalingError("a table in memory names no run store, which has tokenizers")
     table = pd.concat([_read(source) for source in sources], ignore_index=True)
     return table.assign(corpus=_corpus_names(table)).drop(columns="source")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from pydantic_core import PydanticUndefined
 from scaling.analysis.catalogue import ALL
 from scaling.analysis.formula import Formula, Parameter
 from scaling.cli import main
+from scaling.cli_settings import ENVIRONMENT
+from scaling.exit_codes import MEANINGS
 from scaling.models.levels import LEVELS, codebook_size
 from scaling.record import COLUMNS
 from scaling.runs import sections
@@ -29,8 +31,52 @@ DOCS = Path(__file__).resolve().parent
 CLI_HEAD = """\
 # Commands
 
-Data goes to stdout, everything else to stderr. Exit codes: 0 done; 1 a mistake in the
-input, or failed runs; 2 a mistake in the command; 130 interrupted.
+Data goes to stdout, everything else to stderr: `scaling fit RUNS --json | jq` and
+`scaling plot RUNS | xargs open` work as they stand. `--json` prints one JSON object and
+nothing else; `--quiet`, before or after the command's name, leaves errors alone on
+stderr. A mistake is told in one line that says what to do.
+"""
+
+CONFIG = """
+## Options from a file
+
+An option is what the command line says, else the environment, else the config file,
+else its default. A config file is TOML or YAML and has a table for each command, with
+the options as they are spelled, `_` or `-`:
+
+```toml
+quiet = true
+
+[fit]
+law = "chinchilla"
+level = 0.9
+fix = ["E=1.7"]  # what may be repeated
+
+[data.describe]
+format = "svg"
+```
+
+```console
+$ scaling --config study.toml fit losses.csv
+$ SCALING_CONFIG=study.toml scaling fit losses.csv --level 0.8
+```
+
+A command, an option or a value that there is not is refused, with the one that was
+probably meant. Arguments such as RUNS are always given.
+"""
+
+COMPLETION = """
+## Completion
+
+`scaling completion bash`, `zsh` or `fish` prints the script that lets a shell complete
+commands, options, their values and files. For this shell alone:
+
+```console
+$ source <(scaling completion bash)
+```
+
+For all to come it is kept where the shell looks: see
+[the command](#scaling-completion).
 """
 
 RECORD_HEAD = """\
@@ -198,8 +244,9 @@ def _shown(default: object) -> str:
 
 
 def cli_page() -> str:
-    """Show the help of every command."""
-    parts = [CLI_HEAD]
+    """Show the help of every command, and what holds for all of them."""
+    parts = [CLI_HEAD, _pairs("Exit codes", "code", MEANINGS)]
+    parts += [CONFIG, _pairs("Environment", "variable", ENVIRONMENT), COMPLETION]
     for name, command in _commands(main):
         # as the group gives it: a command keeps the help option of its first context
         context = click.Context(command, info_name=name, **main.context_settings)
@@ -207,6 +254,11 @@ def cli_page() -> str:
         text = re.sub(r"[ \t]+\n", "\n", command.get_help(context))
         parts.append(f"\n## {name}\n\n```text\n{text}\n```\n")
     return "".join(parts)
+
+
+def _pairs(title: str, name: str, pairs: Mapping[Any, str]) -> str:
+    rows = "".join(f"| `{key}` | {said} |\n" for key, said in pairs.items())
+    return f"\n## {title}\n\n| {name} | meaning |\n|---|---|\n{rows}"
 
 
 def _commands(group: click.Group, at: str = "scaling") -> Iterator[tuple[str, Any]]:
@@ -228,12 +280,12 @@ def record_page() -> str:
 
 
 FORMULAS_HEAD = """\
-# The laws of `scaling fit --law`
+# All laws
 
-Losses are in nats per token; N, N_nv and N_v are parameters, D and U tokens, C FLOPs.
-A scale parameter is positive and carried as its logarithm. Starts are given only to
-parameters that do not enter linearly; the others are solved for. How a fit is made and
-judged: [fitting a law](fit.md).
+What `scaling fit --law NAME` can fit. Losses are in nats per token; N, N_nv and N_v are
+parameters, D and U tokens, C FLOPs. A scale parameter is positive and carried as its
+logarithm. Starts are given only to parameters that do not enter linearly; the others
+are solved for. How a fit is made and judged: [one law for all rows](fit.md).
 """
 
 

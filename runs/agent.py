@@ -21,13 +21,14 @@ from scaling.files import read_json
 from scaling.runs.board import Board
 from scaling.runs.claim import kept_parallel, kept_threads
 from scaling.runs.jobs import Job, TransformerJob
-from scaling.runs.launch import Outcome, code_version, jobs_done, work
+from scaling.runs.launch import Outcome, jobs_done, work
 from scaling.runs.lease import TTL
 from scaling.runs.plan import Plan, expand
 from scaling.runs.sections import Grid
 from scaling.runs.slots import find_devices, slots_of
 from scaling.runs.store import GRID
 from scaling.runs.worker import Place
+from scaling.version import code_version
 
 
 def work_on(

@@ -27,17 +27,12 @@ import torch
 import torch.distributed as dist
 
 from scaling.errors import ScalingError, plain
+from scaling.exit_codes import LOST, STOPPED
 from scaling.record import Row
 from scaling.runs import eager, shared, tokenize, train
 from scaling.runs.group import Group, Parallel
 from scaling.runs.jobs import TransformerJob
 from scaling.runs.loop import Reporter, ShortOfMemoryError, StoppedError, halved
-
-STOPPED = 75
-"""Exit code of a process that can go on later (EX_TEMPFAIL)."""
-
-LOST = 70
-"""Exit code of a worker that lost one of its processes (EX_SOFTWARE)."""
 
 SAID = "processes.txt"
 """What the processes wrote to their standard error; not `error.txt`, which would say

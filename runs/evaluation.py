@@ -20,13 +20,14 @@ from scaling.runs.calibrate import estimate
 from scaling.runs.evaluator import require_corpus
 from scaling.runs.extent import of_frames
 from scaling.runs.jobs import EvaluatorJob, Job, ScoreJob
-from scaling.runs.launch import code_version, jobs_done, work
+from scaling.runs.launch import jobs_done, work
 from scaling.runs.plan import evaluator_job, score_job
 from scaling.runs.score import open_evaluator
 from scaling.runs.sections import Evaluator, Scoring
 from scaling.runs.slots import Slot
 from scaling.runs.store import GRID, write_csv
 from scaling.runs.worker import Place
+from scaling.version import code_version
 
 SCORED = ("transformer", "tokenizer")
 """Kinds of jobs that are scored."""

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import ScalingError
+from scaling.exit_codes import STOPPED
 from scaling.runs.executors import LOGS, Agent, stop
-from scaling.runs.worker import STOPPED
 
 REQUEUES = 1000
 """Times that a task may run into its time limit; one that finds no job left ends."""

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from scaling.errors import ScalingError, plain
+from scaling.exit_codes import STOPPED
 from scaling.files import read_json, write_json
 from scaling.runs.board import Board
 from scaling.runs.launch import Outcome
 from scaling.runs.status import JobState, read_status
 from scaling.runs.store import derive_tables, reason
-from scaling.runs.worker import STOPPED
 
 IDS, LOGS = "executor.json", "executor"
 """Where a store keeps how its agents are found again, and what they said."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from scaling import __version__
+from scaling.exit_codes import STOPPED
 from scaling.files import write_text
 from scaling.record import RESULT, ended, status
 from scaling.runs import worker
@@ -33,7 +32,7 @@ from scaling.runs.plan import Plan
 from scaling.runs.queue import Queue
 from scaling.runs.slots import Slot
 from scaling.runs.store import ERROR, derive_tables, reason
-from scaling.runs.worker import STOPPED, Message, Place
+from scaling.runs.worker import Message, Place
 
 ATTEMPTS = 3
 """Times that a job is started when its process ends without a word."""
@@ -97,20 +96,6 @@ def work(
 def jobs_done(jobs: Iterable[Job], out: Path) -> set[str]:
     """Find the jobs that need not be done again."""
     return {job.folder for job in jobs if ended(out / job.folder)}
-
-
-def code_version() -> str:
-    """Version of this program, with the commit when it runs from a checkout."""
-    here = Path(__file__).resolve().parent.parent
-    if not (here / ".git").exists():
-        return __version__
-    git = ["git", "-C", str(here), "rev-parse", "--short", "HEAD"]
-    try:
-        found = subprocess.run(git, capture_output=True, text=True, check=False)
-    except FileNotFoundError:  # a container without git
-        return __version__
-    commit = found.stdout.strip()
-    return f"{__version__}+g{commit}" if commit else __version__
 
 
 @dataclass(kw_only=True, slots=True)

@@ -34,6 +34,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from scaling.exit_codes import STOPPED
 from scaling.record import RESULT
 
 PREFIX, FREE = ".lease-", "-free"
@@ -44,9 +45,6 @@ TTL = 60.0
 
 BEATS = 6
 """Touches in that time."""
-
-LOST = 75
-"""Exit code of a process that lost its lease: another goes on (EX_TEMPFAIL)."""
 
 
 # --- Who ---
@@ -239,7 +237,7 @@ class Lease:
         """Touch the lease; leave the process if another has taken it."""
         with self._busy:
             if not self._over.is_set() and self._is_lost():
-                os._exit(LOST)
+                os._exit(STOPPED)
 
     def _is_lost(self) -> bool:
         now = _now()

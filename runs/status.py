@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +72,15 @@ UNENDED = ("running", "stale", "failed", "unfinished", "waiting")
 """States of jobs without a result."""
 
 
-def read_status(out: Path) -> list[JobState]:
+def read_status(out: Path, known: Mapping[str, JobState] = {}) -> list[JobState]:
     """Read the state of every job: a grid's in the order of its plan, then the others.
+
+    Parameters
+    ----------
+    out : Path
+        The store.
+    known : mapping
+        States that are taken as they are, by job: of an ended one nothing changes.
 
     Raises
     ------
@@ -93,7 +100,7 @@ def read_status(out: Path) -> list[JobState]:
     ]
     jobs |= dict.fromkeys(beside, False)
     return [
-        _state(out, job, in_grid)
+        known.get(job) or _state(out, job, in_grid)
         if job in there
         else JobState(job=job, status="waiting", step=None, normalised_loss=None)
         for job, in_grid in jobs.items()

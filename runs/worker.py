@@ -19,6 +19,7 @@ from typing import Literal
 import torch
 
 from scaling.errors import ScalingError, plain
+from scaling.exit_codes import STOPPED
 from scaling.files import ASIDE, read_json, write_json, write_text
 from scaling.record import CONFIG, RESULT, Row, ended, status
 from scaling.runs import (
@@ -50,9 +51,6 @@ TELL_EVERY = 0.2
 
 LAST_WORDS = 5.0
 """Seconds that a worker has to write its state when its launcher is gone."""
-
-STOPPED = 75
-"""Exit code of a worker that was stopped and can go on later (EX_TEMPFAIL)."""
 
 
 @dataclass(frozen=True, slots=True)

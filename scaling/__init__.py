@@ -1,10 +1,10 @@
 """Find scaling laws of tokenized data: train a grid, fit laws, draw figures.
 
-The names below do from Python what the commands do; each loads what it needs when it
-is first used, so that ``import scaling`` is instant.
+The names below do from Python what the commands do, and are called as they are; each
+loads what it needs when it is first used, so that ``import scaling`` is instant.
 
 >>> import scaling
->>> study = scaling.fit(scaling.read(["scamo"]))
+>>> study = scaling.fit("scamo")
 >>> round(study.laws["L_u(C)"].slope, 3)
 -1.062
 """
@@ -15,52 +15,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scaling.analysis.approaches import approaches as approaches
-    from scaling.analysis.arms import compare_arms as compare_arms
-    from scaling.analysis.card import card as card
-    from scaling.analysis.figures import figures as figures
-    from scaling.analysis.figures import save as save
-    from scaling.analysis.fitting import fit_law as fit_law
-    from scaling.analysis.formula import Formula as Formula
-    from scaling.analysis.formula import Parameter as Parameter
-    from scaling.analysis.laws_file import load_laws as load_laws
-    from scaling.analysis.objective import Objective as Objective
     from scaling.analysis.records import read as read
-    from scaling.analysis.render import summary as summary
-    from scaling.analysis.selection import compare_laws as compare_laws
-    from scaling.analysis.study import Study as Study
-    from scaling.analysis.study import fit as fit
-    from scaling.models.generation import Sampling as Sampling
-    from scaling.models.motion import features as features
-    from scaling.models.motion import recover as recover
-    from scaling.runs.grid import load_grid as load_grid
-    from scaling.runs.plan import expand as expand
+    from scaling.api_figures import figures as figures
+    from scaling.api_figures import report as report
+    from scaling.api_laws import compare as compare
+    from scaling.api_laws import fit as fit
+    from scaling.api_next import plan as plan
+    from scaling.api_next import predict as predict
+    from scaling.api_next import rates as rates
+    from scaling.api_run import import_logs as import_logs
+    from scaling.api_run import run as run
+    from scaling.api_run import status as status
     from scaling.runs.trained import load_run as load_run
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "read": "scaling.analysis.records",
-    "fit": "scaling.analysis.study",
-    "Study": "scaling.analysis.study",
-    "summary": "scaling.analysis.render",
-    "fit_law": "scaling.analysis.fitting",
-    "card": "scaling.analysis.card",
-    "Formula": "scaling.analysis.formula",
-    "Parameter": "scaling.analysis.formula",
-    "Objective": "scaling.analysis.objective",
-    "compare_laws": "scaling.analysis.selection",
-    "compare_arms": "scaling.analysis.arms",
-    "approaches": "scaling.analysis.approaches",
-    "load_laws": "scaling.analysis.laws_file",
-    "figures": "scaling.analysis.figures",
-    "save": "scaling.analysis.figures",
-    "load_grid": "scaling.runs.grid",
-    "expand": "scaling.runs.plan",
+    "run": "scaling.api_run",
+    "status": "scaling.api_run",
     "load_run": "scaling.runs.trained",
-    "Sampling": "scaling.models.generation",
-    "features": "scaling.models.motion",
-    "recover": "scaling.models.motion",
+    "import_logs": "scaling.api_run",
+    "read": "scaling.analysis.records",
+    "fit": "scaling.api_laws",
+    "predict": "scaling.api_next",
+    "plan": "scaling.api_next",
+    "compare": "scaling.api_laws",
+    "rates": "scaling.api_next",
+    "figures": "scaling.api_figures",
+    "report": "scaling.api_figures",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
 import click
 
 from scaling.errors import ScalingError, plain
+from scaling.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from scaling.analysis.objective import Objective
     from scaling.analysis.table import Records
     from scaling.runs.slots import Slot
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as a shell gives it."""
 
 P = ParamSpec("P")
 
@@ -41,6 +43,23 @@ def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
             raise click.ClickException(plain(error)) from None
 
     return wrapped
+
+
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object and nothing else.",
+)
+
+
+def show_paths(paths: Sequence[Path], as_json: bool, **more: Any) -> None:
+    """Print what was written: a path a line, or one JSON object with more about it."""
+    if as_json:
+        click.echo(json.dumps({"paths": [*map(str, paths)], **more}, allow_nan=False))
+        return
+    for path in paths:
+        click.echo(path)
 
 
 @contextmanager
@@ -77,6 +96,13 @@ columns_option = click.option(
     help="Columns of a table that has other names: C, N, N_nv, N_v, D, U, V, L, L_u, "
     "run, weight.",
 )
+
+
+def files_too(*_: object) -> list[CompletionItem[str]]:
+    """Let a shell complete files where words of ours are taken as well."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem("", type="file")]
 
 
 def parse_columns(text: str | None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from scaling.cli_common import plain_errors
+from scaling.cli_common import json_option, plain_errors
 from scaling.errors import ScalingError
 
 if TYPE_CHECKING:
@@ -239,8 +240,9 @@ _OPTIONS = (
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--address", help="Ray cluster; as for scaling run.")
+@json_option
 @plain_errors
-def cancel(out: Path, address: str | None) -> None:
+def cancel(out: Path, address: str | None, as_json: bool) -> None:
     """Stop the agents that a cluster runs for a study.
 
     Their jobs write checkpoints first; scaling run goes on from there.
@@ -263,6 +265,8 @@ def cancel(out: Path, address: str | None) -> None:
     name = "ray" if address else "slurm"
     executors.cancel(_engine(name, address), out)
     click.echo(f"{name}: the agents of {out} stop", err=True)
+    if as_json:
+        click.echo(json.dumps({"out": str(out), "executor": name, "cancelled": True}))
 
 
 def _engine(name: str, address: str | None) -> Engine:

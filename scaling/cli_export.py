@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from scaling.cli_common import plain_errors
+from scaling.cli_common import json_option, plain_errors, show_paths
 
 KINDS = ("tensorboard", "wandb")
 """Where evaluations can go."""
@@ -21,8 +21,9 @@ KINDS = ("tensorboard", "wandb")
     required=True,
     help="What to write for.",
 )
+@json_option
 @plain_errors
-def export(out: Path, kind: str) -> None:
+def export(out: Path, kind: str, as_json: bool) -> None:
     """Write a store's evaluations for TensorBoard or Weights & Biases.
 
     OUT is a folder that scaling run wrote, finished or not. The export goes to its
@@ -39,4 +40,4 @@ def export(out: Path, kind: str) -> None:
 
     rows = export_store(out, kind)
     click.echo(f"{rows} evaluations exported", err=True)
-    click.echo(out / kind)
+    show_paths([out / kind], as_json, evaluations=rows)

@@ -12,6 +12,7 @@ import click
 from scaling.cli_common import (
     LawOptions,
     columns_option,
+    files_too,
     law_options,
     parse_columns,
     plain_errors,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True)
+@click.argument("sources", nargs=-1, required=True, shell_complete=files_too)
 @columns_option
 @click.option(
     "--law",
@@ -232,7 +233,7 @@ def _show(
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True)
+@click.argument("sources", nargs=-1, required=True, shell_complete=files_too)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -307,13 +308,13 @@ def plot(
 
     wanted = known_formats(formats.split(","))
     made = gallery(_material(sources, columns, law, holdout, price), only)
+    if not made.captions:
+        raise ScalingError(next(iter(made.reasons)))
     for reason, names in made.reasons.items():
         click.echo(f"not made: {', '.join(names)}: {reason}", err=True)
     for name in made.captions:
         _refuse_to_replace(out / f"{name}.csv", sources)
     paths = made.save(out, wanted)
-    if not paths:
-        raise ScalingError(f"{', '.join(sources)} allows no figure, as said above")
     if as_json:
         found = {"paths": [*map(str, paths)], "captions": made.captions}
         click.echo(json.dumps({**found, "missing": dict(made.missing)}))

@@ -11,6 +11,7 @@ import click
 from scaling.cli_common import (
     LawOptions,
     columns_option,
+    files_too,
     law_options,
     parse_columns,
     parse_numbers,
@@ -135,8 +136,8 @@ def predict(
 
 
 @click.command()
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", shell_complete=files_too)
+@click.argument("second", shell_complete=files_too)
 @columns_option
 @click.option(
     "--law",

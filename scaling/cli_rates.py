@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from scaling.cli_common import columns_option, parse_columns, plain_errors
+from scaling.cli_common import columns_option, files_too, parse_columns, plain_errors
 from scaling.files import require_own
 
 
 @click.command()
-@click.argument("source")
+@click.argument("source", shell_complete=files_too)
 @columns_option
 @click.option("--level", type=float, default=0.95, show_default=True, help="Coverage.")
 @click.option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,10 @@ THREADS = _Threads(min=1)
     help="Check the grid and print the plan; train nothing, write nothing.",
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print the plan as one JSON object."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object: how it ended, or with --dry-run the plan.",
 )
 @plain_errors
 def run(
@@ -126,8 +130,6 @@ def run(
     from scaling.runs import forkserver
     from scaling.runs.grid import load_grid
 
-    if as_json and not dry_run:
-        raise click.UsageError("--json prints the plan alone; add --dry-run")
     settings = [*overrides, *([f"seeds=[{seed}]"] if seed is not None else [])]
     study = load_grid(grid, settings)
     forkserver.begin(threads or 1)  # its imports beside our own
@@ -140,6 +142,7 @@ def run(
     from scaling.runs.plan import expand
     from scaling.runs.plan_table import plan_table
     from scaling.runs.slots import find_devices
+    from scaling.runs.store import RUNS, TOKENIZERS
     from scaling.runs.train import require_shares
 
     plan = expand(study)
@@ -155,12 +158,16 @@ def run(
     if study.transformers is not None:
         require_shares(study.transformers.batch_size, wish.parallel.processes)
     expected = forecast(plan, jobs_done(plan.jobs, out), wish, price)
-    if as_json:
+    if dry_run and as_json:
         click.echo(json.dumps(expected.to_dict()))
     else:
         click.echo(plan_table(expected), err=not dry_run)
     if not dry_run:
-        _train(expected, out, cluster, export, jobs, device)
+        outcome = _train(expected, out, cluster, export, jobs, device)
+        table = out / (RUNS if plan.transformers else TOKENIZERS)
+        close(outcome, as_json, table=str(table))
+        if not as_json:
+            click.echo(table)
 
 
 def _train(
@@ -170,13 +177,13 @@ def _train(
     export: tuple[str, ...],
     jobs: int | None,
     device: str,
-) -> None:
-    """Launch a plan, here or on a cluster, and say where its table lies."""
+) -> Outcome:
+    """Launch a plan, here or on a cluster."""
     from scaling.runs.board import Board
     from scaling.runs.export import exporting
-    from scaling.runs.launch import code_version, jobs_done, launch
-    from scaling.runs.store import RUNS, TOKENIZERS
+    from scaling.runs.launch import jobs_done, launch
     from scaling.runs.worker import Place
+    from scaling.version import code_version
 
     plan, slots = expected.plan, expected.packing.slots
     done = len(plan.jobs) - len(expected.packing.seconds)
@@ -187,17 +194,16 @@ def _train(
 
     if cluster.elsewhere:
         with exporting(out, export):
-            outcome = cluster.launch(plan, out, slots[0], jobs, device, board)
-    else:
-        place = Place(out=out, code_version=code_version())
-        with stoppable(so_far), exporting(out, export):
-            outcome = launch(plan, place, slots, board)
-    close(outcome)
-    click.echo(out / (RUNS if plan.transformers else TOKENIZERS))
+            return cluster.launch(plan, out, slots[0], jobs, device, board)
+    place = Place(out=out, code_version=code_version())
+    with stoppable(so_far), exporting(out, export):
+        return launch(plan, place, slots, board)
 
 
-def close(outcome: Outcome) -> None:
-    """Say what did not go well in a launch."""
+def close(outcome: Outcome, as_json: bool, **more: str) -> None:
+    """Say how a launch ended, and what did not go well in it."""
+    if as_json:
+        click.echo(json.dumps({**more, **asdict(outcome)}))
     for name in outcome.diverged:
         click.echo(f"{name} diverged; its evaluations before that are kept", err=True)
     if outcome.failed:

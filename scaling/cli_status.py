@@ -33,7 +33,7 @@ def status(out: Path, as_json: bool) -> None:
 
     states = read_status(out)
     if as_json:
-        click.echo(json.dumps([state.to_dict() for state in states]))
+        click.echo(json.dumps({"jobs": [state.to_dict() for state in states]}))
     else:
         click.echo(table(states))
 

@@ -10,6 +10,7 @@ import click
 from scaling.cli_common import (
     device_option,
     jobs_option,
+    json_option,
     plain_errors,
     stoppable,
 )
@@ -25,8 +26,11 @@ from scaling.cli_run import close
     help="Processor threads per process.  [default: the store's]",
 )
 @device_option
+@json_option
 @plain_errors
-def work(out: Path, jobs: int | None, threads: int | None, device: str) -> None:
+def work(
+    out: Path, jobs: int | None, threads: int | None, device: str, as_json: bool
+) -> None:
     """Join a study on this or another machine.
 
     OUT is a run store that `scaling run` began, on a file system that the machines
@@ -46,4 +50,4 @@ def work(out: Path, jobs: int | None, threads: int | None, device: str) -> None:
         outcome = work_on(
             out, jobs=jobs, device=device, threads=threads, stream=sys.stderr
         )
-    close(outcome)
+    close(outcome, as_json, out=str(out))

@@ -7,7 +7,8 @@ CODE = """
 import sys
 import matplotlib
 before = dict(matplotlib.rcParams)
-import scaling.analysis.gallery, scaling.analysis.verdict, scaling.analysis.render, scaling.analysis.records
+import scaling.analysis.gallery, scaling.analysis.verdict
+import scaling.analysis.render, scaling.analysis.records
 assert dict(matplotlib.rcParams) == before, "rcParams changed"
 assert "torch" not in sys.modules, "torch imported"
 assert "scaling.runs" not in sys.modules

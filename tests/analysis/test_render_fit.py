@@ -12,7 +12,7 @@ from scaling.analysis.fitting import fit_law
 from scaling.analysis.objective import Objective
 from scaling.analysis.prediction import predict_budget, predict_run
 from scaling.analysis.records import read
-from scaling.analysis.render_fit import html, prediction_text, selection_text, text
+from scaling.analysis.render_fit import prediction_text, selection_text, text
 from scaling.analysis.selection import compare_laws
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -76,14 +76,6 @@ def test_seconds_are_said(good):
     tokens = predict_budget(good.fit, good.uncertainty, 1e20).quantities["D"].value
     assert prediction.quantities["D"].value == pytest.approx(tokens / 5)
     assert " seconds" in prediction_text(prediction)
-
-
-def test_html_is_one_table_with_everything_escaped(good):
-    page = html(good)
-    assert page.count("<table>") == page.count("</table>") == 1
-    assert page.count("<tr>") == 6
-    named = replace(good.fit.formula, name="<b>&")
-    assert "&lt;b&gt;&amp;" in html(replace(good, fit=replace(good.fit, formula=named)))
 
 
 def test_a_selection_has_a_line_for_each_law(isoflops):

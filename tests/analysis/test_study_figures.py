@@ -10,9 +10,9 @@ from pandas.testing import assert_frame_equal
 from scaling.analysis.axes import canvas
 from scaling.analysis.figure import save
 from scaling.analysis.gallery import Gallery
-from scaling.analysis.study_figures import NAMES, study_figure
 from scaling.analysis.records import read
 from scaling.analysis.study import Study, fit
+from scaling.analysis.study_figures import NAMES, study_figure
 from scaling.errors import ScalingError
 
 from .figure_kit import assert_readable

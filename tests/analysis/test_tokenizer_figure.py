@@ -260,7 +260,7 @@ def test_what_is_no_measure_is_named(tmp_path, change, message):
 def test_a_table_of_something_else_is_refused(tmp_path):
     path = tmp_path / "losses.csv"
     path.write_text("flops,loss\n1,2\n")
-    with pytest.raises(ScalingError, match="no column 'quantizer'; expected a table of tok"):
+    with pytest.raises(ScalingError, match="no column 'quantizer'; expected a t"):
         tokenizer_figure(path)
     path.write_text("quantizer,codebook_size\nfsq,64\n")
     with pytest.raises(

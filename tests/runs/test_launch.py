@@ -101,8 +101,9 @@ def test_a_tokenizer_that_diverges_stops_what_needs_it(
     last = done.stderr.splitlines()[-1]
     assert "its loss is not finite, and no run can use it; lower tokenizers" in last
     assert "Traceback" not in done.stderr
-    states = json.loads(scaling.run("status", tmp_path / "out", "--json").stdout)
-    assert [state["status"] for state in states][:3] == ["finished", "failed", "failed"]
+    listed = json.loads(scaling.run("status", tmp_path / "out", "--json").stdout)
+    states = [state["status"] for state in listed["jobs"]]
+    assert states[:3] == ["finished", "failed", "failed"]
 
 
 def test_a_failure_is_said_and_tried_again(
@@ -141,7 +142,7 @@ def test_seeds_are_an_axis(tiny: Path, tmp_path: Path, scaling: CommandLine) -> 
 
 def test_status_shows_every_job(straight: Path, scaling: CommandLine) -> None:
     done = scaling.run("status", straight, "--json")
-    states = json.loads(done.stdout)
+    states = json.loads(done.stdout)["jobs"]
     assert [state["status"] for state in states] == ["finished"] * 7
     assert all(state["normalised_loss"] is not None for state in states[-4:])
     nothing = scaling.run("status", straight.parent)

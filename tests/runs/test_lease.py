@@ -18,8 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scaling.exit_codes import STOPPED
 from scaling.runs import lease
-from scaling.runs.lease import LOST, Look, Watch, acquire, guard, look, wait_for
+from scaling.runs.lease import Look, Watch, acquire, guard, look, wait_for
 
 TTL = 0.4
 
@@ -230,7 +231,7 @@ def test_who_comes_back_leaves_without_a_word(tmp_path: Path) -> None:
             process.stdin.write("mine\n")
             process.stdin.flush()
             process.send_signal(signal.SIGCONT)
-            assert process.wait(5) == LOST
+            assert process.wait(5) == STOPPED
             assert leases(tmp_path) == [".lease-000002"]
     assert not (tmp_path / "written").exists()
 
@@ -247,7 +248,7 @@ def test_a_guard_stands_before_a_write(tmp_path: Path, loss: str) -> None:
             assert acquire(tmp_path, over=1) is not None
         else:
             (tmp_path / ".lease-000001").unlink()
-        assert process.wait(5) == LOST
+        assert process.wait(5) == STOPPED
     assert (tmp_path / "written").read_text() == "mine\n"
 
 

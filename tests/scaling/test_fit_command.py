@@ -92,9 +92,8 @@ def test_a_law_of_one_s_own_from_a_file(
     tmp_path: Path, losses: Path, scaling: CommandLine
 ) -> None:
     (tmp_path / "my_law.py").write_text(
-        "import scaling\n"
-        "P = scaling.Parameter\n"
-        "LAW = scaling.Formula(\n"
+        "from scaling.analysis.formula import Formula, Parameter as P\n"
+        "LAW = Formula(\n"
         "    name='mine',\n"
         "    text='E + A / N**alpha',\n"
         "    inputs=('N',),\n"

@@ -114,7 +114,7 @@ def test_mistakes_are_one_line(store: Path, scaling: CommandLine) -> None:
     out = ("--out", store / "figures")
     misspelled = scaling.run("plot", store, *out, "--figure", "tokenizer")
     assert misspelled.returncode == 1
-    assert "no figure or table 'tokenizer'; did you mean 'tokenizers'?" in misspelled.stderr
+    assert "no figure or table 'tokenizer'; did you mean 'tokeniz" in misspelled.stderr
     (store / "tokenizers.csv").write_text("quantizer\nfsq\n")
     broken = scaling.run("plot", store, *out, "--figure", "tokenizers")
     assert len(broken.stderr.splitlines()) == 1

@@ -40,7 +40,6 @@ def test_threads_are_chosen(tiny: Path, tmp_path: Path, scaling: CommandLine) ->
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--json"], "--json prints the plan alone; add --dry-run"),
         (["--threads", "0"], "0 is not in the range x>=1"),
         (["--threads", "many"], "'many' is not a valid"),
         (["--price", "-1", "--dry-run"], "-1.0 is not in the range x>=0"),

@@ -1,0 +1,60 @@
+"""Draw the pictures of `docs/figures.md` anew: `python docs/pictures.py`.
+
+Each is what `scaling plot` draws of data in this repository, small enough to be kept
+beside the page. `cost` needs times, which a run store alone holds: `--store OUT`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+import scaling
+from scaling.analysis.axes import house_style
+from scaling.analysis.figure import Figure
+
+ROOT = Path(__file__).resolve().parents[1]
+DOTS, COLOURS = 110, 64
+
+RUNS = {
+    "sources": ROOT / "examples/isoflops.csv",
+    "columns": {"N": "params", "D": "tokens", "L": "loss"},
+    "law": "chinchilla",
+}
+MOTION = {"sources": ROOT / "docs/first-light/runs.csv"}
+TOKENIZERS = [ROOT / f"docs/tokenizers/{name}.csv" for name in ("bandai_namco", "cmu")]
+
+PAPER = {"sources": "scamo"}
+DRAWN_OF: tuple[tuple[dict[str, Any], tuple[str, ...]], ...] = (
+    (PAPER, ("figure2", "figure3a", "figure3b", "figure7b", "figure8", "data")),
+    (PAPER, ("surface", "optima")),
+    (RUNS, ("isoflop", "fit", "residuals", "extrapolation", "profiles")),
+    (MOTION, ("conventions", "learning")),
+    ({"sources": TOKENIZERS}, ("tokenizers",)),
+)
+"""What the pictures are drawn of."""
+
+
+def small(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG of few colours."""
+    drawn = BytesIO()
+    with house_style():
+        figure.page().savefig(drawn, format="png", dpi=DOTS)
+    with Image.open(drawn) as picture:
+        few = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--store", type=Path, help="a run store, for `cost`")
+    store = options.parse_args().store
+    (ROOT / "docs/figures").mkdir(exist_ok=True)
+    for given, names in (*DRAWN_OF, ({"sources": store}, ("cost",) if store else ())):
+        for name in names:
+            figure = scaling.figures(only=name, **given)[name]
+            small(figure, ROOT / f"docs/figures/{name}.png")
