@@ -61,7 +61,7 @@ class DataFigure(Figure):
         return ax
 
 
-def data_figure(sources: pd.DataFrame, corpus: str) -> DataFigure:
+def data_figure(sources: pd.DataFrame, corpus: str, kind: str = "source") -> DataFigure:
     """Make the figure of a corpus.
 
     Parameters
@@ -70,6 +70,8 @@ def data_figure(sources: pd.DataFrame, corpus: str) -> DataFigure:
         Columns `source`, a name, and `frames`; one row per source.
     corpus : str
         Name of the corpus.
+    kind : str
+        What the parts are: sources, or splits.
 
     Raises
     ------
@@ -89,8 +91,8 @@ def data_figure(sources: pd.DataFrame, corpus: str) -> DataFigure:
     return DataFigure(
         name="data",
         title=f"What {corpus} is made of",
-        caption=f"Frames of {corpus} by source: {total:,} frames of "
-        f"{count(len(sources), 'source')}.",
+        caption=f"Frames of {corpus} by {kind}: {total:,} frames of "
+        f"{count(len(sources), kind)}.",
         table=table.assign(share=table["frames"] / total),
         corpus=corpus,
     )

@@ -41,7 +41,8 @@ def _data(material: Material) -> Figure:
     made = corpus(material)
     table = made.to_frame()
     if "split" in table:
-        return data_figure(table.rename(columns={"split": "source"}), "the corpus")
+        parts = table.rename(columns={"split": "source"})
+        return data_figure(parts, "the corpus", "split")
     return data_figure(table, "MotionUnion")
 
 

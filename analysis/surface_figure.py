@@ -222,5 +222,5 @@ def _measured_caption(table: pd.DataFrame, loss: Quantity) -> str:
     return (
         f"Lowest test loss {loss.shown} of {len(runs)} pairs of "
         f"{runs['N_nv'].nunique()} sizes and {runs['V'].nunique()} codebooks, whatever "
-        "compute it took. Line: the best codebook of each size."
+        "compute it took. Framed: the best codebook of each size."
     )

@@ -7,7 +7,6 @@ transformers of two sizes on their tokens, and what the losses say. It is far to
 to be believed, and says so itself.
 """
 
-import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,9 +29,9 @@ seeds: [0]
 # grid again goes on where it stopped.
 
 folder = TemporaryDirectory()
-os.chdir(folder.name)
-Path("tiny.yaml").write_text(GRID)
-store = scaling.run("tiny.yaml", jobs=1)
+grid = Path(folder.name, "tiny.yaml")
+grid.write_text(GRID)
+store = scaling.run(grid, Path(folder.name, "tiny"), jobs=1)
 scaling.status(store)
 
 # %%
