@@ -206,7 +206,8 @@ def _ticks(ax: Axes) -> None:
     even = LogLocator(numticks=4) if decades > 6 else MaxNLocator(4)
     places = np.asarray(even.tick_values(left, right))
     share = (places - left) / (right - left)
-    if log:
+    if log:  # the locator may begin at zero, below every number of the axis
+        places = places[places > 0]
         share = np.log(places / left) / np.log(right / left)
     inner = places[(share > 0.08) & (share < 0.92)]
     ax.xaxis.set_major_locator(FixedLocator(list(inner)))

@@ -22,7 +22,7 @@ from scaling.analysis.outlook import fitted_range, symbols
 from scaling.analysis.prediction import LEVEL, Prediction, with_compute
 from scaling.analysis.report_figures import data_uri
 from scaling.analysis.table import OWN_RUN, SYMBOLS, Quantity
-from scaling.analysis.verdict import MEANINGS
+from scaling.analysis.verdict import meanings_of
 from scaling.errors import ScalingError
 from scaling.record import COLUMNS
 
@@ -171,7 +171,7 @@ def outlook_json(material: Material, next_run: Prediction | None) -> dict[str, A
     ScalingError
         If the laws know no compute.
     """
-    table = material.outlook
+    table, meanings = material.outlook, meanings_of(material.laws)
     low, high = fitted_range(material.laws)
     start = next_run.compute if next_run is not None else None
     numbers = table.drop(columns="extrapolated")
@@ -179,7 +179,7 @@ def outlook_json(material: Material, next_run: Prediction | None) -> dict[str, A
     return {
         "table": {n: list(map(_cell, column)) for n, column in numbers.items()},
         "symbols": symbols(table),
-        "meanings": {s: _meaning(material, s) for s in symbols(table)},
+        "meanings": {s: meanings[s] for s in symbols(table)},
         "shown": loss_quantity(material).shown,
         "label": loss_quantity(material).label,
         "fitted": [_cell(low), _cell(high)],
@@ -199,14 +199,6 @@ def _envelope(material: Material) -> pd.DataFrame:
         return material.laws.study.frontier
     best = best_of_runs(evaluations(material))
     return best[best["L_u"] <= best["L_u"].cummin()]
-
-
-def _meaning(material: Material, symbol: str) -> str:
-    """Say what a symbol stands for, which in others' tables may be FLOPs."""
-    study = material.laws.study
-    quantity = study.quantities.get(symbol) if study else None
-    foreign = quantity is not None and quantity.column not in COLUMNS
-    return quantity.label if quantity and foreign else MEANINGS[symbol]
 
 
 # --- Download -----------------------------------------------------------------------

@@ -87,10 +87,10 @@ def verdict(material: Material) -> Verdict:
     loose = tuple(_loose(found))
     firm = not found.warnings and not loose
     return Verdict(
-        headline=_headline(found, most, firm, _meanings(laws)),
+        headline=_headline(found, most, firm, meanings_of(laws)),
         firm=firm,
         advice=tuple(_advice((*found.warnings, *loose))),
-        answers=tuple(_answers(found, _meanings(laws))),
+        answers=tuple(_answers(found, meanings_of(laws))),
         reasons=tuple(_reasons(material, laws)),
         warnings=(*found.warnings, *loose),
         commands=_commands(material, found),
@@ -154,7 +154,7 @@ def _run(found: Prediction, meanings: Mapping[str, str]) -> str:
     return f"a model of {', '.join(sizes)}"
 
 
-def _meanings(laws: Laws) -> Mapping[str, str]:
+def meanings_of(laws: Laws) -> Mapping[str, str]:
     """Say what each symbol stands for in the records at hand, which may be FLOPs."""
     if laws.study is None:
         return MEANINGS

@@ -1,17 +1,20 @@
 """Draw the pictures of `docs/figures.md` anew: `python docs/pictures.py`.
 
 Each is what `scaling plot` draws of data in this repository, small enough to be kept
-beside the page. `cost` needs times, which a run store alone holds: `--store OUT`.
+beside the page. `cost` needs times, which a run store alone holds, and `report`, the
+picture of the README, its page: `--store OUT`, after `scaling report OUT`.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
 import scaling
 from scaling.analysis.axes import house_style
@@ -49,6 +52,24 @@ def small(figure: Figure, path: Path) -> None:
     few.save(path, optimize=True)
 
 
+def report_picture(page: Path, path: Path) -> None:
+    """Write what a report begins with, and its slider, as a PNG of few colours."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        tab = browser.new_page(viewport={"width": 860, "height": 900})
+        tab.goto(page.resolve().as_uri())
+        parts = [tab.locator(part).screenshot() for part in ("#verdict", "#outlook")]
+        browser.close()
+    pictures = [Image.open(BytesIO(part)).convert("RGB") for part in parts]
+    height = sum(picture.height for picture in pictures)
+    sheet = Image.new("RGB", (pictures[0].width, height), "white")
+    sheet.paste(pictures[0], (0, 0))
+    sheet.paste(pictures[1], (0, pictures[0].height))
+    sheet.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--store", type=Path, help="a run store, for `cost`")
@@ -58,3 +79,5 @@ if __name__ == "__main__":
         for name in names:
             figure = scaling.figures(only=name, **given)[name]
             small(figure, ROOT / f"docs/figures/{name}.png")
+    if store:
+        report_picture(store / "report.html", ROOT / "docs/figures/report.png")

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scaling.cli_common import columns_option, parse_columns, plain_errors
+from scaling.cli_common import (
+    columns_option,
+    files_too,
+    json_option,
+    parse_columns,
+    plain_errors,
+    show_paths,
+)
 from scaling.errors import ScalingError
 from scaling.files import require_own, write_text
 
@@ -20,7 +27,7 @@ REPORT = "report.html"
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True)
+@click.argument("sources", nargs=-1, required=True, shell_complete=files_too)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -40,6 +47,7 @@ REPORT = "report.html"
     is_flag=True,
     help="Leave out the motions that the best run makes, which take seconds.",
 )
+@json_option
 @plain_errors
 def report(
     sources: tuple[str, ...],
@@ -48,6 +56,7 @@ def report(
     law: str | None,
     holdout: float | None,
     no_motions: bool,
+    as_json: bool,
 ) -> None:
     """Write a study as one HTML page.
 
@@ -78,7 +87,7 @@ def report(
         holdout=holdout,
         motions=not no_motions,
     )
-    click.echo(path)
+    show_paths([path], as_json)
 
 
 def write_report(

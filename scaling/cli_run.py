@@ -90,6 +90,11 @@ THREADS = _Threads(min=1)
     help="Replace a setting of the grid; may be repeated.",
 )
 @click.option(
+    "--report",
+    is_flag=True,
+    help="End with report.html in the store, as scaling report.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Check the grid and print the plan; train nothing, write nothing.",
@@ -114,6 +119,7 @@ def run(
     price: float | None,
     seed: int | None,
     overrides: tuple[str, ...],
+    report: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -125,6 +131,7 @@ def run(
     \b
     Example:
       scaling run examples/quickstart.yaml --dry-run
+      scaling run examples/quickstart.yaml --report
       scaling run examples/quickstart.yaml --set seeds=[0,1] --out two-seeds
     """
     from scaling.runs import forkserver
@@ -142,9 +149,13 @@ def run(
     from scaling.runs.plan import expand
     from scaling.runs.plan_table import plan_table
     from scaling.runs.slots import find_devices
-    from scaling.runs.store import RUNS, TOKENIZERS
     from scaling.runs.train import require_shares
 
+    if report and study.transformers is None:
+        raise click.UsageError(
+            f"{grid} trains tokenizers alone, and a report is of transformers; leave "
+            "--report out, and draw them with scaling plot"
+        )
     plan = expand(study)
     out = out or Path(study.study)
     require_own(plan, out)
@@ -164,10 +175,22 @@ def run(
         click.echo(plan_table(expected), err=not dry_run)
     if not dry_run:
         outcome = _train(expected, out, cluster, export, jobs, device)
-        table = out / (RUNS if plan.transformers else TOKENIZERS)
-        close(outcome, as_json, table=str(table))
-        if not as_json:
-            click.echo(table)
+        _tell(outcome, expected, out, report=report, as_json=as_json)
+
+
+def _tell(
+    outcome: Outcome, expected: Forecast, out: Path, *, report: bool, as_json: bool
+) -> None:
+    """Say how a launch ended, and where its table and its page lie."""
+    from scaling.cli_report import write_report
+    from scaling.runs.store import RUNS, TOKENIZERS
+
+    written = {"table": out / (RUNS if expected.plan.transformers else TOKENIZERS)}
+    if report and not outcome.failed:
+        written["report"] = write_report([out])
+    close(outcome, as_json, **{name: str(path) for name, path in written.items()})
+    if not as_json:
+        click.echo("\n".join(map(str, written.values())))
 
 
 def _train(
