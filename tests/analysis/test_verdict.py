@@ -1,12 +1,15 @@
 """What a study comes to: said plainly where it is firm, provisionally where not."""
 
+import re
+
 import pandas as pd
 import pytest
 
 from scaling.analysis.material import Material, usual_law
 from scaling.analysis.outlook import fitted_range
-from scaling.analysis.prediction import FAR
-from scaling.analysis.verdict import verdict
+from scaling.analysis.prediction import FAR, Estimate
+from scaling.analysis.verdict import _grade, verdict
+from scaling.analysis.words import span
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def test_a_sound_table_gives_a_firm_answer(losses):
     assert not found.warnings
     assert not found.advice
     assert found.headline.startswith("Train a model of ")
-    assert "10 times the largest compute of the points; expect L " in found.headline
+    assert "10 times the most compute of any run behind the laws" in found.headline
     assert "100 % within their 95 % intervals" in " ".join(found.reasons)
 
 
@@ -34,7 +37,7 @@ def test_the_headline_is_the_prediction_at_ten_times_the_largest_compute(losses)
     assert found.next_run.compute == FAR * most
     assert found.next_run.loss == expected.loss
     low, high = expected.new_run
-    assert f"a single run between {low:.3g} and {high:.3g} (95 %)" in found.headline
+    assert f"(95 % of single runs: {low:.3g} to {high:.3g})" in found.headline
 
 
 def test_the_commands_fit_the_same_law(losses):
@@ -75,7 +78,41 @@ def test_one_run_gives_no_answer_and_says_why(table, tmp_path):
 def test_the_paper_is_spoken_of_in_its_own_units():
     found = verdict(Material(sources=["scamo"]))
     assert "non-vocabulary FLOPs per token" in found.answers[0]
-    assert "4 of 4 within the 95 % interval" in found.reasons[1]
+    assert "4 of 4 within the 95 % interval" in found.reasons[2]
+
+
+def test_each_answer_says_how_well_it_is_known(losses):
+    answers = verdict(Material(sources=[losses])).answers
+    assert re.match(r"N\* = 24\.\dB parameters, known to \d+ % \(95 % int", answers[0])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (90, 120, "known to 20 %"),
+        (30, 200, "known to a factor of 3.3"),
+        (5, 200, "NOT DETERMINED"),
+        (0, 200, "NOT DETERMINED"),
+    ],
+)
+def test_how_well_a_value_is_known(low, high, words):
+    assert _grade(Estimate(value=100, low=low, high=high)) == words
+
+
+def test_one_seed_and_repeated_data_speak_against_it(table, tmp_path):
+    path = tmp_path / "runs.csv"
+    table.assign(seed=0, unique_tokens=1000).to_csv(path, index=False)
+    warnings = " ".join(verdict(Material(sources=[path])).warnings)
+    assert "ONE SEED: every run was trained once" in warnings
+    assert re.search(r"REPEATED DATA: .* epochs of the 1,000 unique ones", warnings)
+
+
+def test_the_speed_of_the_largest_run_says_how_long_the_next_takes(table, tmp_path):
+    path = tmp_path / "runs.csv"
+    table.assign(seconds=table["flops"] / 1e9).to_csv(path, index=False)
+    found = verdict(Material(sources=[path]))
+    seconds = found.next_run.compute / 1e9
+    assert f"would take about {span(seconds)}" in found.reasons[-1]
 
 
 @pytest.mark.parametrize(
