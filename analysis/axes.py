@@ -173,6 +173,18 @@ def codebook_label(codebook: float) -> str:
     return f"$2^{{{exponent:.0f}}}$" if exponent.is_integer() else f"{codebook:,.0f}"
 
 
+def codebook_labels(codebooks: Iterable[float]) -> dict[float, str]:
+    """Write codebook sizes as powers of two if all are, else all as plain numbers.
+
+    >>> codebook_labels([64, 1000])
+    {64: '64', 1000: '1,000'}
+    """
+    sizes = list(codebooks)
+    if all(math.log2(size).is_integer() for size in sizes):
+        return {size: codebook_label(size) for size in sizes}
+    return {size: f"{size:,.0f}" for size in sizes}
+
+
 def law_text(law: Law, shown: str) -> str:
     """Write a law with its errors as a formula; `shown` names what it gives."""
     slope = plus_minus(law.slope, law.slope_se).replace("±", r"\pm")
@@ -219,8 +231,10 @@ def codebook_axis(axis: Axis, codebooks: Iterable[float]) -> None:
     low, high = math.ceil(math.log2(sizes[0])), math.floor(math.log2(sizes[-1]))
     step = math.ceil((high - low + 1) / 12) or 1
     powers = [2.0**k for k in range(low, high + 1, step)]
-    axis.set_major_locator(FixedLocator(powers if len(powers) > 1 else sizes))
-    axis.set_major_formatter(FuncFormatter(lambda x, _: codebook_label(x)))
+    places = powers if len(powers) > 1 else sizes
+    names = codebook_labels(places)
+    axis.set_major_locator(FixedLocator(places))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: names.get(x, "")))
     axis.set_minor_locator(NullLocator())
 
 

@@ -14,7 +14,7 @@ from scaling.analysis.axes import (
     HELD_OUT,
     axis_label,
     codebook_colours,
-    codebook_label,
+    codebook_labels,
     key,
     mark,
     mathtext,
@@ -47,6 +47,10 @@ def draw(table: pd.DataFrame, quantities: Quantities, ax: Axes | None) -> Axes:
     for panel, name in zip(panels(1, len(names), 4.6, lower)[0], names, strict=True):
         _draw_slopes(panel, laws[laws["law"] == name], quantities)
     _draw_ratios(upper, models, quantities)
+    shown = [mark(c, SHADES[c], shape=STYLES[c]["marker"]) for c in SHADES]
+    shown = [each for each in shown if each.get_label() in set(laws["convention"])]
+    page = upper.get_figure(root=True)
+    page.legend(handles=shown, loc="outside lower center", ncols=len(shown))
     first: Axes = upper
     return first
 
@@ -66,7 +70,8 @@ def _draw_ratios(ax: Axes, models: pd.DataFrame, quantities: Quantities) -> None
     size = next((s for s in ("N_nv", "N") if s in quantities), None)
     ax.set_xlabel(axis_label(quantities[size]) if size else "Matrix parameters")
     ax.set_ylabel("FLOPs per token\nrelative to openai")
-    shown = [mark(codebook_label(V), colours[V]) for V in some(codebooks)]
+    names = codebook_labels(codebooks)
+    shown = [mark(names[V], colours[V]) for V in some(codebooks)]
     key(ax, "Codebook size $V$", shown, top=True)
     handles = [
         Line2D([], [], color="0.2", label=name, **STYLES[name])
@@ -86,9 +91,7 @@ def _draw_slopes(ax: Axes, laws: pd.DataFrame, quantities: Quantities) -> None:
         ax.plot(place, law["slope"], marker, color=colour, mec="white", mew=0.5, ms=6)
     set_axis(ax, "y", laws[["slope", "low", "high"]].to_numpy(), log=False, share=0.1)
     ax.set_xlim(-0.6, len(laws) - 0.4)
-    # Every other name stands lower, so that they do not touch.
-    names = [place % 2 * "\n" + name for place, name in enumerate(laws["convention"])]
-    ax.set_xticks(list(places), names)
+    ax.set_xticks([])  # a key names the conventions, for which a panel is too narrow
     ax.xaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_locator(MaxNLocator(4))
     symbol = SYMBOLS[laws["law"].iloc[0]]

@@ -206,9 +206,10 @@ def _sentences(
 ) -> Iterator[str]:
     shapes = counts.drop_duplicates([*SHAPE, "codebook_size"])
     yield (
-        f"Forward FLOPs per token of {count(len(shapes), 'model')} by convention, "
-        "relative to openai (ScaMo's): matmul counts the matrix products of the real "
-        "modules, 6nd is 2 N per token."
+        "How much more or less compute the other ways of counting find than openai "
+        "(ScaMo's), by model: matmul counts the matrix products of the real modules, "
+        "6nd is 2 N per token. Forward FLOPs per token of "
+        f"{count(len(shapes), 'model')}."
     )
     if not known:
         yield (
@@ -217,9 +218,10 @@ def _sentences(
         )
     if len(laws):
         yield (
-            "Below, slopes of the laws of the envelope with the compute of each "
-            f"convention, refitted each time (n = {_range(laws['n'])} points), with "
-            f"{100 * LEVEL:g} % intervals (Student's t); L_u per decade of compute."
+            "Below, what that does to the laws of the envelope: their slopes with the "
+            "compute of each convention, refitted each time to n = "
+            f"{_range(laws['n'])} points, with {100 * LEVEL:g} % intervals (Student's "
+            "t); L_u is per decade of compute."
         )
         yield from _moves(laws)
     if lacking:
@@ -241,6 +243,6 @@ def _moves(laws: pd.DataFrame) -> Iterator[str]:
         low, high = of["slope"].min(), of["slope"].max()
         width = (of["high"] - of["low"]).median()
         yield (
-            f"{name}: {low:.3f} to {high:.3f}, {(high - low) / width:.0%} of an "
-            "interval's width."
+            f"{name}: {low:.3f} to {high:.3f}, {100 * (high - low) / width:.0f} % of "
+            "an interval's width."
         )

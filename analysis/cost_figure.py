@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from scaling.analysis.cost_drawing import draw
 from scaling.analysis.figure import Figure
-from scaling.analysis.fit_drawing import size_order
+from scaling.analysis.fit_drawing import short, size_order
 from scaling.analysis.histories import histories
 from scaling.analysis.layout import count
 from scaling.analysis.table import Quantity, Records
@@ -81,7 +81,7 @@ def cost_figure(
     return CostFigure(
         name="cost",
         title="Throughput by size, and what each run cost",
-        caption=" ".join(_sentences(table, price)),
+        caption=" ".join(_sentences(table, price, shared=_branches(points))),
         table=table,
         size=size,
         quantities=records.quantities,
@@ -116,6 +116,10 @@ def _costs(points: pd.DataFrame, size: str) -> pd.DataFrame:
     ).reset_index()
 
 
+def _branches(points: pd.DataFrame) -> bool:
+    return "parent" in points and bool(points["parent"].isin(points["run"]).any())
+
+
 def _machines(ends: pd.DataFrame) -> pd.Series[str]:
     """Name what each run ran on, with its precision."""
     held = [name for name in ON if name in ends]
@@ -127,15 +131,20 @@ def _machines(ends: pd.DataFrame) -> pd.Series[str]:
 # --- The caption --------------------------------------------------------------------
 
 
-def _sentences(table: pd.DataFrame, price: float | None) -> Iterator[str]:
+def _sentences(
+    table: pd.DataFrame, price: float | None, *, shared: bool
+) -> Iterator[str]:
     machines = sorted(set(table["machine"]) - {""})
     hours = table["seconds"].sum() / HOUR
     total = f"{hours:,.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
     yield (
-        f"Tokens per second, and what {count(len(table), 'run')} cost"
-        f"{' on ' + ' and '.join(machines) if machines else ''}, evaluations included: "
-        f"{total} in all, each run from where it left its trunk."
+        "How fast each size trained (left), and what each run cost against its compute "
+        f"(right): {count(len(table), 'run')}"
+        f"{' on ' + ' and '.join(machines) if machines else ''}, evaluations included, "
+        f"{total} in all."
     )
+    if shared:
+        yield "Of a branch, only the part that it does not share with its trunk counts."
     if price is not None:
         yield (
             f"At ${price:g} an hour they cost ${table['dollars'].sum():,.2f} in all."
@@ -143,5 +152,5 @@ def _sentences(table: pd.DataFrame, price: float | None) -> Iterator[str]:
     low, high = table["flops_per_second"].quantile([0.05, 0.95])
     yield (
         f"Dotted: FLOPs per second of the compute as it is counted; 90 % of the runs "
-        f"lie between {low:.2g} and {high:.2g}."
+        f"lie between {short(low)} and {short(high)}."
     )

@@ -91,8 +91,8 @@ def data_figure(sources: pd.DataFrame, corpus: str, kind: str = "source") -> Dat
     return DataFigure(
         name="data",
         title=f"What {corpus} is made of",
-        caption=f"Frames of {corpus} by {kind}: {total:,} frames of "
-        f"{count(len(sources), kind)}.",
+        caption=f"How the frames of {corpus} are shared out by {kind}: {total:,} "
+        f"frames of {count(len(sources), kind)}.",
         table=table.assign(share=table["frames"] / total),
         corpus=corpus,
     )

@@ -13,6 +13,9 @@ from scaling.analysis.laws import Form
 MOST_NAMED = 4
 """Sizes that are named; more are counted."""
 
+FEW_VALUES = 2
+"""Amounts of data between which a law is only a step."""
+
 LARGE_SHARE = 0.5
 """Share of the points at the edge of the data tried from which a law is in doubt."""
 
@@ -36,8 +39,20 @@ def warnings_of(
     if form.table == "best_codebooks":
         return tuple(_edge_codebooks(minima, table))
     if form.y in ("N_nv", "D") and "D" in table:
-        return tuple(_edge_data(points, table))
+        few = _few_data(table) if form.y == "D" else []
+        return (*_edge_data(points, table), *few)
     return ()
+
+
+def _few_data(frontier: pd.DataFrame) -> list[str]:
+    """Say where more than two points have but two amounts of data, in three digits."""
+    values = {f"{D:.3g}" for D in frontier["D"]}
+    if len(values) != FEW_VALUES or len(frontier) == FEW_VALUES:
+        return []
+    return [
+        f"ONLY {FEW_VALUES} VALUES OF D among the points: the law is a step between "
+        "them"
+    ]
 
 
 def _edge_codebooks(minima: pd.DataFrame, best: pd.DataFrame) -> list[str]:

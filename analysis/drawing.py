@@ -17,7 +17,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Annotation, Text
-from numpy.typing import NDArray
 
 from scaling.analysis.axes import (
     EXTRAPOLATED,
@@ -27,7 +26,7 @@ from scaling.analysis.axes import (
     axis_label,
     codebook_axis,
     codebook_colours,
-    codebook_label,
+    codebook_labels,
     decade_axis,
     key,
     law_text,
@@ -62,18 +61,18 @@ def draw_law(
     ax.set_xlim(x_limits)
     if law.kind == "power":
         ax.set_yscale("log")
-    span = _draw_line(ax, law, x_limits)
-    _draw_points(ax, table, law.x, law.y, size_colours(sizes))
-    y_seen = np.concatenate([table[law.y], span])
+    y_seen = np.concatenate([table[law.y], law.predict(x_limits)])
     ax.set_ylim(_padded(y_seen, log=law.kind == "power"))
+    _draw_line(ax, law, x_limits)
+    bands = _draw_bands(ax, law, x_limits)
+    _draw_points(ax, table, law.x, law.y, size_colours(sizes))
     ax.set_ylabel(axis_label(quantities[law.y]))
-    ax.set_title(
-        "\n".join([law_text(law, quantities[law.y].shown), *_standing(law, table)])
-    )
+    lines = [law_text(law, quantities[law.y].shown), *_standing(law, table)]
+    ax.set_title("\n".join([*lines, *_too_wide(law, bands)]))
     decade_axis(ax.xaxis)
     if law.kind == "power":
         decade_axis(ax.yaxis)
-    _law_keys(ax, law, table, sizes)
+    _law_keys(ax, table, sizes, bands)
     if below is not None:
         unit = "nats" if quantities[law.y].column in LOSSES else ""
         _draw_residuals(below, law, table, size_colours(sizes), unit)
@@ -81,17 +80,36 @@ def draw_law(
     (below or ax).set_xlabel(axis_label(quantities[law.x]))
 
 
-def _draw_line(ax: Axes, law: Law, limits: tuple[float, float]) -> NDArray[np.float64]:
-    """Draw the law with its intervals; give its ends, for the limits of y."""
-    x = np.geomspace(*limits, 200)
-    interval = law.interval(x, LEVEL)
+def _draw_line(ax: Axes, law: Law, limits: tuple[float, float]) -> None:
+    """Draw the law, solid where it was fitted."""
     for outside in _shade_extrapolation(ax, law):
         ax.plot(outside, law.predict(outside), color=FIT, linestyle=DASHED)
     ax.plot(law.x_range, law.predict(law.x_range), color=FIT)
-    shade: dict[str, Any] = {"color": FIT, "linewidth": 0}
-    ax.fill_between(x, interval.new_low, interval.new_high, alpha=0.10, **shade)
-    ax.fill_between(x, interval.mean_low, interval.mean_high, alpha=0.22, **shade)
-    return law.predict(limits)
+
+
+def _draw_bands(ax: Axes, law: Law, limits: tuple[float, float]) -> tuple[str, ...]:
+    """Shade the intervals that do not fill the panel; name them. Limits must be set."""
+    x, (bottom, top) = np.geomspace(*limits, 200), ax.get_ylim()
+    interval = law.interval(x, LEVEL)
+    ends = {
+        "new": (interval.new_low, interval.new_high, 0.10),
+        "law": (interval.mean_low, interval.mean_high, 0.22),
+    }
+    shown = []
+    for name, (low, high, alpha) in ends.items():
+        if not np.isnan(low).any() and np.mean((low < bottom) & (high > top)) <= 0.5:
+            ax.fill_between(x, low, high, alpha=alpha, color=FIT, linewidth=0)
+            shown.append(name)
+    ax.set_ylim(bottom, top)
+    return tuple(shown)
+
+
+def _too_wide(law: Law, bands: Sequence[str]) -> list[str]:
+    """Say which interval is not shaded; two points have none."""
+    if law.n <= 2 or "new" in bands:
+        return []
+    which = " OF A NEW RUN" * ("law" in bands)
+    return [f"INTERVAL{which} WIDER THAN THIS PANEL"]
 
 
 def _draw_points(
@@ -154,7 +172,12 @@ def _standing(law: Law, table: pd.DataFrame) -> list[str]:
     return [text, *textwrap.wrap(short, 90)]
 
 
-def _law_keys(ax: Axes, law: Law, table: pd.DataFrame, sizes: Sequence[str]) -> None:
+def _law_keys(
+    ax: Axes,
+    table: pd.DataFrame,
+    sizes: Sequence[str],
+    bands: Sequence[str],
+) -> None:
     if "size" in table:
         fitted = set(table.loc[~table["held_out"], "size"])
         colours = size_colours(sizes)
@@ -162,8 +185,9 @@ def _law_keys(ax: Axes, law: Law, table: pd.DataFrame, sizes: Sequence[str]) -> 
         key(ax, "Transformer size", [mark(s, colours[s]) for s in shown], top=True)
     handles: list[Any] = [Line2D([], [], color=FIT, label="law, fitted range")]
     handles += [Line2D([], [], color=FIT, linestyle=DASHED, label="extrapolated")]
-    if law.n > 2:
+    if "law" in bands:
         handles += [Patch(color=FIT, alpha=0.32, linewidth=0, label="95 %, law")]
+    if "new" in bands:
         handles += [Patch(color=FIT, alpha=0.10, linewidth=0, label="95 %, new run")]
     if table["held_out"].any():
         handles.append(mark("held out", HELD_OUT, shape="D", hollow=True))
@@ -202,10 +226,8 @@ def draw_curves(
     ax.set_xlabel(axis_label(quantities["C"]))
     ax.set_ylabel(axis_label(quantities["L_u"]))
     decade_axis(ax.xaxis)
-    lines = [
-        Line2D([], [], color=colours[v], label=codebook_label(v))
-        for v in some(codebooks)
-    ]
+    names = codebook_labels(codebooks)
+    lines = [Line2D([], [], color=colours[v], label=names[v]) for v in some(codebooks)]
     key(ax, "Codebook size $V$", lines, top=True)
     key(ax, "", [mark("envelope", FIT, hollow=True)], top=False)
     if "size" in table:

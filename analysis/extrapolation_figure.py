@@ -1,6 +1,6 @@
-"""How far a law could be trusted beyond its rows, had it been fitted earlier.
+"""How far a law could be trusted beyond its runs, had it been fitted earlier.
 
-The law is fitted to the runs below each of several computes, and foretells the rows
+The law is fitted to the runs below each of several computes, and predicts the rows
 above. Its errors stand against how far beyond the fitted compute they lie, and so does
 the share of them that its 95 % intervals hold: what a reader of a prediction must know.
 """
@@ -22,9 +22,11 @@ from scaling.analysis.figure import Figure
 from scaling.analysis.fit_drawing import (
     bin_numbers,
     draw_rows,
+    fills,
     objective_sentence,
     row_area,
     set_axis,
+    short,
     size_key,
     size_order,
 )
@@ -40,17 +42,20 @@ BINS = 6
 """Ranges of distance, at most, that shares and means are taken of."""
 ROWS_OF_BIN = 6
 """Rows in each, at least."""
+WIDE = 3.0
+"""Half-width of intervals over the error from which a hit says little."""
+PREDICTED = "predicted"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ExtrapolationFigure(Figure):
     """Errors of predictions against how far they reach.
 
-    In the table `kind` is `foretold` for a row above a cut: `cut` is the compute it was
-    held out from, `distance` its compute over the largest fitted, `error` loss - law,
-    `low` and `high` the 95 % interval of a new run less the law, and `inside` whether
-    it holds the error. For a `bin` of distances, `error` is the root mean square,
-    `low` and `high` the median interval, and `inside` the share.
+    In the table `kind` is `predicted` for a row above a cut: `cut` is the compute it
+    was held out from, `distance` its compute over the largest fitted, `error` loss -
+    law, `low` and `high` the 95 % interval of a new run less the law, and `inside`
+    whether it holds the error. For a `bin` of distances, `error` is the root mean
+    square, `low` and `high` the median interval, and `inside` the share.
     """
 
     heading: tuple[str, ...]
@@ -64,12 +69,12 @@ class ExtrapolationFigure(Figure):
         grid = panels(2, 1, 4.6, ax, height_ratios=(2.6, 1), sharex=True)
         above: Axes = grid[0, 0]
         below: Axes = grid[1, 0]
-        rows, bins = (self.table[self.table["kind"] == k] for k in ("foretold", "bin"))
+        rows, bins = (self.table[self.table["kind"] == k] for k in (PREDICTED, "bin"))
         self._draw_errors(above, rows, bins)
         self._draw_shares(below, bins)
         set_axis(below, "x", [*rows["distance"], 1], log=True, share=0.03)
         _times(below)
-        below.set_xlabel("Compute of the row / largest compute fitted")
+        below.set_xlabel("Compute of the evaluation / largest compute fitted")
         above.set_title("\n".join(self.heading))
         above.tick_params(labelbottom=False, which="both")
         return above
@@ -77,8 +82,12 @@ class ExtrapolationFigure(Figure):
     def _draw_errors(self, ax: Axes, rows: pd.DataFrame, bins: pd.DataFrame) -> None:
         ax.axhline(0, color=FIT, linewidth=0.8)
         steps = _steps(bins)
-        band = steps["distance"], steps["low"], steps["high"]
-        ax.fill_between(*band, color=FIT, alpha=0.14, linewidth=0)
+        reach = 1.1 * float(rows["error"].abs().max()) or 1.0
+        shaded = bins["low"].notna().any()
+        shaded &= not fills(bins["low"], bins["high"], (-reach, reach))
+        if shaded:
+            band = steps["distance"], steps["low"], steps["high"]
+            ax.fill_between(*band, color=FIT, alpha=0.14, linewidth=0)
         for sign in (-1, 1):
             ax.plot(steps["distance"], sign * steps["error"], color=FIT, linewidth=1)
         inside = rows["inside"] != 0
@@ -94,14 +103,13 @@ class ExtrapolationFigure(Figure):
             linewidths=0.4,
             zorder=4,
         )
-        reach = 1.1 * float(rows["error"].abs().max()) or 1.0
         ax.set_ylim(-reach, reach)
         ax.set_ylabel(f"Error: loss - law ({self.unit})")
         size_key(ax, self.sizes, rows)
         handles: list[Line2D | Patch] = [
             Line2D([], [], color=FIT, linewidth=1, label="± root mean square")
         ]
-        if bins["low"].notna().any():
+        if shaded:
             handles += [Patch(color=FIT, alpha=0.14, lw=0, label="95 %, new run")]
         if not inside.all():
             handles = [mark("outside its 95 %", HELD_OUT, shape="X"), *handles]
@@ -147,7 +155,7 @@ def extrapolation_figure(fit: Fit) -> ExtrapolationFigure:
             "expected a column of FLOPs: name it with --columns C=COLUMN"
         )
     cuts = windows(replace(fit.sample, table=table), fit.formula)
-    rows = pd.concat([_foretold(fit, *cut) for cut in cuts], ignore_index=True)
+    rows = pd.concat([_predicted(fit, *cut) for cut in cuts], ignore_index=True)
     defined = np.isfinite(rows["error"])
     found = rows[defined].reset_index(drop=True)
     if found.empty:
@@ -170,8 +178,8 @@ def extrapolation_figure(fit: Fit) -> ExtrapolationFigure:
 # --- The table ----------------------------------------------------------------------
 
 
-def _foretold(fit: Fit, start: float, lower: Sample, upper: Sample) -> pd.DataFrame:
-    """Fit the law to the rows below a cut, and foretell those above."""
+def _predicted(fit: Fit, start: float, lower: Sample, upper: Sample) -> pd.DataFrame:
+    """Fit the law to the rows below a cut, and predict those above."""
     below = fit_sample(fit.formula, lower, fit.objective, patient=False)
     found, loss = foretell(uncertainty(below), upper.table, LEVEL), upper.table[LOSS]
     if fit.objective.space == "log":
@@ -179,7 +187,7 @@ def _foretold(fit: Fit, start: float, lower: Sample, upper: Sample) -> pd.DataFr
     inside = loss.between(found["new_low"], found["new_high"]).astype(float)
     rows = upper.table[[n for n in ("run", "size") if n in upper.table]]
     return rows.assign(
-        kind="foretold",
+        kind=PREDICTED,
         cut=start,
         trained=lower.n,
         distance=upper.table["C"] / lower.table["C"].max(),
@@ -226,30 +234,39 @@ def _steps(bins: pd.DataFrame) -> pd.DataFrame:
 def _heading(fit: Fit, rows: pd.DataFrame, unit: str) -> tuple[str, ...]:
     error = float(np.sqrt((rows["error"] ** 2).mean()))
     cuts = rows["cut"].nunique()
-    share = rows["inside"].mean()
-    held = "" if np.isnan(share) else f", {100 * share:.0f} % inside their 95 %"
-    return (
+    lines = (
         f"Law {fit.formula.name} fitted below {count(cuts, 'compute')}, scored above",
-        f"{count(len(rows), 'prediction')}, root mean square error {error:.2g} {unit}"
-        f"{held}; scatter of the whole fit {fit.residual_sd:.2g}",
+        f"{count(len(rows), 'prediction')}, root mean square error {error:.2g} {unit}; "
+        f"scatter of the whole fit {fit.residual_sd:.2g} {unit}",
     )
+    share = rows["inside"].mean()
+    if np.isnan(share):
+        return lines
+    held = f"{100 * share:.0f} % inside their 95 % intervals"
+    width = float((rows["high"] - rows["low"]).mean()) / 2
+    if width > WIDE * error:
+        held += ": INTERVALS SO WIDE THAT THIS SAYS LITTLE"
+    return (*lines, held)
 
 
 def _caption(fit: Fit, rows: pd.DataFrame, undefined: int) -> str:
     cuts = rows.drop_duplicates("cut")
     listed = ", ".join(
-        f"{cut:.2g} ({trained})"
+        f"{short(cut)} ({trained})"
         for cut, trained in zip(cuts["cut"], cuts["trained"], strict=True)
     )
     sentences = [
+        "Error of predictions of more expensive runs by a law fitted to the cheaper "
+        "ones only: the further to the right, the further beyond the fit.",
         objective_sentence(fit),
-        "Fitted again, by the same objective, to the runs that end below each of these "
-        f"computes in FLOPs (rows fitted): {listed}.",
-        f"Errors are loss - law of the rows above, in {fit.residual_unit}; above 0 the "
-        "loss turned out higher than foretold. Those of one cut err together.",
-        "Steps: root mean square error, and median 95 % interval of a new run, of "
-        "ranges of distance; below, the share of rows within their own intervals.",
-        f"{count(undefined, 'row')} where the law is not defined left out."
+        "Fitted again in the same way to the runs that end below each of these "
+        f"computes in FLOPs (in brackets the evaluations fitted): {listed}.",
+        f"Errors are loss - law, in {fit.residual_unit}: above 0 the loss was higher "
+        "than predicted. Predictions by one of these fits share its errors, so that "
+        "they are not independent.",
+        "Steps: root mean square error, and median 95 % interval of a new run (Wald), "
+        "in ranges of distance; below, the share of evaluations inside their own.",
+        f"{count(undefined, 'evaluation')} where the law is not defined left out."
         if undefined
         else "",
     ]

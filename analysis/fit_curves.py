@@ -35,9 +35,12 @@ ROWS_OF_CURVE = 3
 CURVES = {
     "law": "the law",
     "best": "the law at the best sizes for each compute",
-    "trained": "the law at the best of the sizes trained (it has no best size of all)",
+    "trained": "the law at the best of the sizes that were trained, for it has no best "
+    "size of all",
 }
 """What a curve at the best is."""
+SLACK = 1.05
+"""Factor by which a rule of compute may be off a run's own count of tokens."""
 
 
 def size_curves(shown: Uncertainty, rows: Table, x: str) -> Table:
@@ -62,7 +65,11 @@ def size_curves(shown: Uncertainty, rows: Table, x: str) -> Table:
 
 
 def best_curve(shown: Uncertainty, rows: Table, x: str) -> tuple[Table, str]:
-    """Follow the law's best loss to a decade beyond the rows; say what sizes it has."""
+    """Follow the law's best loss to a decade beyond the rows; say what sizes it has.
+
+    It is `extrapolated` beyond the compute of the rows, and where a size that was
+    trained would need more data than it ever had.
+    """
     low, high = rows[x].min(), rows[x].max()
     places = np.unique([*np.geomspace(low, FAR * high, POINTS), high])
     if shown.fit.formula.all_inputs == (x,):
@@ -72,8 +79,18 @@ def best_curve(shown: Uncertainty, rows: Table, x: str) -> tuple[Table, str]:
             inputs, kind = _best(shown.fit, rows, places)
         except ScalingError:  # a law of no size or of no data divides no compute
             return rows.head(0), ""
-    curve = inputs.join(foretell(shown, inputs, LEVEL)).assign(kind=kind)
-    return curve, kind
+    beyond = ~inputs[x].between(low, high)
+    if kind == "trained":
+        beyond |= inputs["D"] > SLACK * _most_data(rows, inputs)
+    curve = inputs.join(foretell(shown, inputs, LEVEL))
+    return curve.assign(kind=kind, extrapolated=beyond), kind
+
+
+def _most_data(rows: Table, inputs: Table) -> pd.Series[float]:
+    """Give the most data that each size was trained on."""
+    sizes = [n for n in ("N", "N_nv", "N_v") if n in inputs and n in rows]
+    most = rows.groupby(sizes)["D"].max().rename("most").reset_index()
+    return inputs.merge(most, how="left", on=sizes).set_axis(inputs.index)["most"]
 
 
 def _best(fit: Fit, rows: Table, computes: Array) -> tuple[Table, str]:

@@ -1,4 +1,4 @@
-"""What the figures of a law fitted to all rows share: words, colours, marks, grounds.
+"""What the figures of a law of all rows share: words, colours, marks, grounds.
 
 Points are rows, coloured by transformer size; held-out rows are hollow diamonds. What
 lies beyond the compute of the rows stands on a grey ground.
@@ -30,6 +30,7 @@ from scaling.analysis.axes import (
 )
 from scaling.analysis.fitting import Fit
 from scaling.analysis.intervals import Uncertainty
+from scaling.analysis.layout import count
 from scaling.analysis.pdg import plus_minus
 from scaling.analysis.table import Quantity
 from scaling.record import COLUMNS
@@ -69,6 +70,19 @@ def quantity(symbol: str) -> Quantity:
     if symbol in COLUMNS:  # a score, which is called by its column
         return Quantity.of(symbol, symbol)
     return Quantity(symbol=symbol, column=symbol, label=symbol)
+
+
+def short(value: float, digits: int = 2) -> str:
+    """Write a number in few digits, with a power of ten where it is long.
+
+    >>> short(3.46e11), short(1e18), short(4400), short(-0.0049), short(1.2e-7)
+    ('3.5e11', '1e18', '4400', '-0.0049', '1.2e-7')
+    """
+    rounded = float(f"{value:.{digits}g}")
+    if not math.isfinite(rounded) or rounded == 0 or 1e-4 <= abs(rounded) < 1e5:
+        return f"{rounded:.{digits + 4}g}"
+    mantissa, _, exponent = f"{rounded:.{digits - 1}e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def labels_of(symbols: Iterable[str], known: Quantities | None) -> dict[str, str]:
@@ -124,12 +138,24 @@ def standing(fit: Fit) -> str:
     return "; ".join(warning.split(":")[0] for warning in fit.certificate.warnings)
 
 
+def law_name(fit: Fit) -> str:
+    """Name a law for a reader who is new: joint where it is one of several inputs."""
+    joint = "joint " * (len(fit.formula.inputs) > 1)
+    return f"the {joint}loss law ({fit.formula.name})"
+
+
+def fitted_to(fit: Fit) -> str:
+    """Say how many evaluations, and of how many runs, a law was fitted to."""
+    n, runs = fit.sample.n, fit.sample.clusters
+    return count(n, "evaluation") + f" of {count(runs, 'run')}" * (runs < n)
+
+
 def objective_sentence(fit: Fit) -> str:
     """Say what was fitted, to what, and how."""
     sample = fit.sample
     return (
-        f"Law {fit.formula.name}, {sample.loss_symbol} = {fit.formula.written()}, by "
-        f"{fit.objective} on n = {sample.n} rows of {sample.clusters} runs."
+        f"Law {fit.formula.name}: {sample.loss_symbol} = {fit.formula.written()}, "
+        f"fitted by {fit.objective} to n = {fitted_to(fit)}."
     )
 
 

@@ -1,4 +1,4 @@
-"""A law over the rows that it was fitted to: what it says, and how well it says it.
+"""A law over its data: what it says, and how well it says it.
 
 Loss against compute, with the law's best loss at each compute, its interval and that of
 a new run, one decade beyond the rows too; predicted against measured loss; residuals.
@@ -24,14 +24,17 @@ from scaling.analysis.fit_drawing import (
     Quantities,
     draw_rows,
     fills,
+    fitted_to,
     labels_of,
     law_lines,
+    law_name,
     objective_sentence,
     outside,
     padded,
     quantity,
     row_area,
     set_axis,
+    short,
     size_key,
     size_order,
     standing,
@@ -43,8 +46,12 @@ from scaling.analysis.prediction import with_compute
 from scaling.analysis.sample import LOSS
 from scaling.errors import ScalingError
 
+WAYS = {"wald": "Wald intervals, from the curvature about the best fit"}
 NAMES = {"law": "law", "best": "law, best size", "trained": "law, best trained"}
-TOO_WIDE = "INTERVALS WIDER THAN THIS PANEL: the rows do not say how far off the law is"
+TOO_WIDE = "INTERVAL WIDER THAN THIS PANEL: the data do not say how far off the law is"
+NEW_TOO_WIDE = "INTERVAL OF A NEW RUN WIDER THAN THIS PANEL"
+SHADES = {"new": 0.10, "law": 0.22}
+"""How dark each interval is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -68,8 +75,8 @@ class FitFigure(Figure):
     """What residuals are in."""
     sizes: tuple[str, ...]
     """All sizes, smallest first: a size's colour is its place here."""
-    bands: bool
-    """Whether there are intervals that a panel of the rows can show."""
+    bands: tuple[str, ...]
+    """The intervals that the panel can show: some of `law` and `new`."""
 
     def _draw(self, ax: Axes | None) -> Axes:
         grid = panels(2, 1, 5.6, ax, height_ratios=(1.9, 1))
@@ -103,14 +110,13 @@ class FitFigure(Figure):
         outside(ax, low, high)
         self._draw_sizes(ax)
         if len(line):
-            x, bands = line[self.x], {"new": 0.10, "law": 0.22}
-            for name, alpha in bands.items() if self.bands else ():
+            for name in self.bands:
                 ends = line[f"{name}_low"], line[f"{name}_high"]
-                ax.fill_between(x, *ends, color=FIT, alpha=alpha, linewidth=0)
-            inside = line[x.between(low, high)]
-            for beyond in (line[x <= low], line[x >= high]):
-                ax.plot(beyond[self.x], beyond["law"], color=FIT, linestyle=DASHED)
-            ax.plot(inside[self.x], inside["law"], color=FIT, linewidth=1.8)
+                alpha = SHADES[name]
+                ax.fill_between(line[self.x], *ends, color=FIT, alpha=alpha, lw=0)
+            inside = line["law"].where(line["extrapolated"] == 0)
+            ax.plot(line[self.x], line["law"], color=FIT, linestyle=DASHED)
+            ax.plot(line[self.x], inside, color=FIT, linewidth=1.8)
         draw_rows(ax, rows, self.x, "loss", self.sizes, row_area(len(rows)))
         ax.set_xlabel(self.labels[self.x])
         ax.set_ylabel(self.labels[LOSS])
@@ -135,10 +141,10 @@ class FitFigure(Figure):
                 Line2D([], [], color=FIT, linewidth=1.8, label=name),
                 Line2D([], [], color=FIT, linestyle=DASHED, label="extrapolated"),
             ]
-        if self.bands:
+        if "law" in self.bands:
             found += [Patch(color=FIT, alpha=0.32, linewidth=0, label="95 %, law")]
-            if self._line["new_low"].notna().any():
-                found += [Patch(color=FIT, alpha=0.10, lw=0, label="95 %, new run")]
+        if "new" in self.bands:
+            found += [Patch(color=FIT, alpha=0.10, lw=0, label="95 %, new run")]
         if "held out" in kinds:
             found += [mark("held out", HELD_OUT, shape="D", hollow=True)]
         return found
@@ -152,7 +158,7 @@ class FitFigure(Figure):
             set_axis(ax, which, both, log=self.log)
         ends = padded(both, log=self.log)
         ax.plot(ends, ends, color=FIT, linewidth=0.8)
-        if self.bands:
+        if "law" in self.bands:
             low, high = held["new_low"], held["new_high"]
             ax.hlines(held["loss"], low, high, color=HELD_OUT, linewidth=0.6)
         draw_rows(ax, rows, "law", "loss", self.sizes, row_area(2 * len(rows)))
@@ -205,16 +211,15 @@ def fit_figure(
         below = uncertain.fit.sample.order < held.start
     rows = _rows(shown, table, below)
     curve, kind = best_curve(shown, rows, x)
-    ends = rows["loss"].min(), rows["loss"].max()
-    bands = bool(kind) and not fills(curve["law_low"], curve["law_high"], ends)
+    bands = _bands(curve, (rows["loss"].min(), rows["loss"].max()))
     parts = [rows, size_curves(shown, rows, x), curve]
     found = pd.concat([part for part in parts if len(part)], ignore_index=True)
     return FitFigure(
         name="fit",
-        title=f"Law {fit.formula.name} over its rows",
+        title=f"{_capital(law_name(fit))} and its data",
         caption=_caption(shown, held, found, x),
         table=found,
-        heading=(*_heading(shown, held), *([] if bands or not kind else [TOO_WIDE])),
+        heading=(*_heading(shown, held), *(_too_wide(bands, curve) if kind else ())),
         x=x,
         labels=labels_of((x, LOSS), _known(fit, quantities)),
         log=fit.objective.space == "log",
@@ -258,15 +263,36 @@ def _rows(shown: Uncertainty, table: pd.DataFrame, below: NDArray[np.bool_]) -> 
     return rows.assign(residual=np.log(loss / law) if log else loss - law)
 
 
+def _bands(curve: Table, ends: tuple[float, float]) -> tuple[str, ...]:
+    """Choose the intervals that do not fill a panel from end to end."""
+    return tuple(
+        name
+        for name in SHADES
+        if len(curve)
+        and curve[f"{name}_low"].notna().any()
+        and not fills(curve[f"{name}_low"], curve[f"{name}_high"], ends)
+    )
+
+
 # --- Words --------------------------------------------------------------------------
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _too_wide(bands: tuple[str, ...], curve: Table) -> list[str]:
+    """Say which interval is not shaded, and why."""
+    if "law" not in bands:
+        return [TOO_WIDE]
+    lacking = "new" not in bands and curve["new_low"].notna().any()
+    return [NEW_TOO_WIDE] * bool(lacking)
 
 
 def _heading(shown: Uncertainty, held: HoldOut | None) -> tuple[str, ...]:
     fit = shown.fit
     unit = fit.residual_unit.replace(" per token", "")
-    n, runs = fit.sample.n, fit.sample.clusters
-    text = f"n = {n} rows" + (f" of {runs} runs" if runs < n else "")
-    text += f" fitted, scatter {fit.residual_sd:.2g} {unit}"
+    text = f"n = {fitted_to(fit)} fitted, scatter {fit.residual_sd:.2g} {unit}"
     if held:
         text += f"; {held.n} held out, root mean square error {held.rmse:.2g} {unit}"
     lines = (*law_lines(shown), text, standing(fit))
@@ -277,17 +303,26 @@ def _caption(shown: Uncertainty, held: HoldOut | None, table: Table, x: str) -> 
     fit, kinds = shown.fit, set(table["kind"])
     line = next((CURVES[kind] for kind in CURVES if kind in kinds), "")
     fitted = with_compute(fit)[x]
+    trained = ", or the data that the size was trained on" * ("trained" in kinds)
     sentences = [
+        f"Measured loss of each evaluation (points) against {x}, with what "
+        f"{law_name(fit)} says of it; below, predicted against measured "
+        "loss, and the residuals.",
         objective_sentence(fit),
-        f"{x} of the rows from {fitted.min():.2g} to {fitted.max():.2g}.",
-        f"Line: {line}; dashed beyond the rows." if line else "",
+        f"{x} of the evaluations: {short(fitted.min())} to {short(fitted.max())}.",
+        f"Thick line: {line}; dashed where that goes beyond the {x} of the evaluations"
+        f"{trained}."
+        if line
+        else "",
         "Thin lines: the law along each transformer size." if "size" in kinds else "",
-        "The law drawn was fitted without the rows held out, hollow diamonds: "
+        "The law drawn was fitted without the evaluations held out, hollow diamonds: "
         f"{held.sentence()}."
         if held
         else "",
-        "± is one standard error; 95 % intervals of the law and of a new run are "
-        f"shaded where a panel can show them, {shown.reason}.",
+        "± is one standard error; shaded, where the panel can show them, are 95 % "
+        f"intervals of the law and of a new run ({shown.reason}). They are "
+        f"{WAYS.get(shown.method, 'percentiles of a bootstrap')}; those by profile "
+        "likelihood, in the figure of profiles, may differ.",
         f"Residuals are loss - law, in {fit.residual_unit}.",
         *(f"{warning}." for warning in fit.certificate.warnings),
     ]

@@ -16,6 +16,7 @@ from scipy.special import stdtrit
 
 from scaling.analysis.approaches import profile_rows
 from scaling.analysis.figure import Figure
+from scaling.analysis.fit_drawing import short
 from scaling.analysis.isoflop import IsoFlop, isoflop
 from scaling.analysis.isoflop_drawing import draw
 from scaling.analysis.laws import Law
@@ -139,18 +140,25 @@ def _mark(profile: dict[str, Any], runs: pd.DataFrame, size: str) -> dict[str, A
 
 def _sentences(found: IsoFlop, how: str, loss: Quantity) -> Iterator[str]:
     size, used = found.size, found.used
-    best = ", each run with the codebook that is best for it," * (size == "N_nv")
+    drawn = sum(profile.n > 1 for profile in found.profiles)
     yield (
-        f"Loss {loss.shown} against {size} at {count(len(found.profiles), 'budget')} "
-        f"of compute{best} and a parabola in ln {size} through each."
+        f"Loss {loss.shown} against {size}, a curve for each of "
+        f"{count(drawn, 'budget')} of compute: its lowest point is the best size."
     )
+    if size == "N_nv":
+        yield "Each run has the codebook that is best for it."
     if how:
         yield how[0].upper() + how[1:] + "."
+    if len(found.profiles) > drawn:
+        lone = count(len(found.profiles) - drawn, "budget")
+        yield f"Not drawn: {lone} with runs of one size only."
     if used:
+        which = "all of them" if len(used) == drawn else f"{len(used)} of them"
         yield (
-            f"Diamonds: the minima of {count(len(used), 'budget')}, with the {PERCENT} "
-            f"interval of the best {size} (Student's t, delta method) where the runs "
-            f"leave one; thick: sizes at most {found.band:g} nats above the minimum."
+            f"A parabola in ln {size} has a minimum inside the sizes tried at {which}: "
+            f"filled diamonds, with the {PERCENT} interval of the best {size} "
+            "(Student's t, delta method) where the runs leave one; thick: sizes at "
+            f"most {found.band:g} nats above the minimum."
         )
     for reason, budgets in _refused(found).items():
         yield f"Hollow, no minimum at {', '.join(budgets)} FLOPs: {reason}."
@@ -171,5 +179,5 @@ def _refused(found: IsoFlop) -> dict[str, list[str]]:
     by_reason: dict[str, list[str]] = {}
     for profile in found.profiles:
         if profile.reason and profile.n > 1:
-            by_reason.setdefault(profile.reason, []).append(f"{profile.C:.2g}")
+            by_reason.setdefault(profile.reason, []).append(short(profile.C))
     return by_reason

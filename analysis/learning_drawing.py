@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scaling.analysis.axes import (
     axis_label,
-    codebook_label,
+    codebook_labels,
     key,
     mathtext,
     panels,
@@ -45,10 +45,11 @@ def draw(
     losses, rates = (table[table["kind"] == kind] for kind in ("loss", "rate"))
     grid = _grid(len(codebooks), not rates.empty, ax)
     upper = grid.ravel()[: len(codebooks)]
+    names = codebook_labels(codebooks) if "V" in table else {}
     for panel, codebook in zip(upper, codebooks, strict=True):
         _draw_losses(panel, _of(losses, codebook), sizes)
-        if codebook is not None:
-            panel.set_title(f"$V$ = {codebook_label(codebook)}")
+        if codebook in names:
+            panel.set_title(f"$V$ = {names[codebook]}")
     set_axis(upper[0], "x", losses["D"], log=True)
     set_axis(upper[0], "y", losses["L_u"], log=False)
     if len(codebooks) > 1 and count_ticks(*upper[0].get_xlim()):

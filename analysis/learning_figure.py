@@ -189,13 +189,15 @@ def _sentences(
     ends = lines[lines["end"] != ""]
     parts = lines.groupby("part")["run"].nunique()
     yield (
-        f"Test loss {loss.shown} against the tokens D that "
-        f"{count(len(ends), 'run')} had trained on, coloured by transformer size."
+        f"How the test loss {loss.shown} fell as {count(len(ends), 'run')} trained, "
+        "against tokens D, coloured by transformer size; a curve that turns up is "
+        "overfitting."
     )
     if "trunk" in parts:
         yield (
-            "Solid: trunks, at a constant learning rate; dashed: the branches that "
-            "cool down, each from where it leaves its trunk."
+            "Solid: trunks, at a constant learning rate; dashed: branches, whose "
+            "learning rate falls to zero, drawn from the point where each leaves its "
+            "trunk."
         )
     if lines["thin"].any():
         yield "Thick: the best run of each size and codebook."

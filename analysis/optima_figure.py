@@ -35,6 +35,7 @@ from scaling.analysis.fit_drawing import (
     outside,
     row_area,
     set_axis,
+    short,
     size_order,
 )
 from scaling.analysis.laws_file import Laws
@@ -45,6 +46,8 @@ from scaling.errors import ScalingError
 BUDGETS = 13
 """Computes at which a law of two sizes is asked, which takes it long."""
 POINT = "point"
+FEW = {"D": 2, "V": 3}
+"""Values up to which a line joins steps between what was tried."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -99,7 +102,7 @@ class OptimaFigure(Figure):
         bottom, top = ax.get_ylim()
         title = self.titles[name]
         if fills(line["low"], line["high"], (bottom, top)):
-            title += "\nINTERVAL WIDER THAN THE PANEL"
+            title += "\nINTERVAL WIDER THAN THIS PANEL"
         else:  # an end that is not known, 0 or infinite, has no place on a log axis
             low_high = line[["low", "high"]].clip(bottom / 10, top * 10)
             band = line["C"], low_high["low"], low_high["high"]
@@ -160,7 +163,7 @@ def optima_figure(laws: Laws, table: pd.DataFrame | None = None) -> OptimaFigure
         title="Best sizes and data against compute",
         caption=_caption(laws, at, names, which, (low, high)),
         table=pd.concat(parts, ignore_index=True),
-        titles={name: _title(name, at) for name in names},
+        titles={name: _title(name, at, points) for name in names},
         labels=labels_of(("C", *names), known),
         points=which,
         sizes=size_order(_all_points(laws)),
@@ -195,7 +198,7 @@ def _points(laws: Laws) -> tuple[pd.DataFrame, str]:
         frontier = laws.study.frontier
         return frontier[~laws.study.held_out(frontier)], "runs of the envelope"
     assert laws.fit is not None
-    return with_compute(laws.fit), "rows fitted"
+    return with_compute(laws.fit), "evaluations fitted"
 
 
 def _all_points(laws: Laws) -> pd.DataFrame:
@@ -206,18 +209,45 @@ def _all_points(laws: Laws) -> pd.DataFrame:
 # --- Words --------------------------------------------------------------------------
 
 
-def _title(name: str, at: Prediction) -> str:
-    """Write the exponent of a quantity in compute."""
+def _title(name: str, at: Prediction, points: pd.DataFrame) -> str:
+    """Write the exponent of a quantity, and whether the points have few values."""
+    few = _few(name, points)
+    return _power(name, at) + f"\nONLY {few} VALUES OF {name}" * (few > 0)
+
+
+def _few(name: str, points: pd.DataFrame) -> int:
+    """Count the values of D or V among the points, where those are few; else 0.
+
+    >>> _few("D", pd.DataFrame({"D": [30_000, 30_010, 120_000]}))
+    2
+    """
+    if name not in points or name not in FEW:
+        return 0
+    values = {short(value, 3) for value in points[name].dropna()}
+    return len(values) if 1 < len(values) <= FEW[name] else 0
+
+
+def _power(name: str, at: Prediction) -> str:
     star = (
         rf"${mathtext(name)}^*$" if "_" not in name else rf"${mathtext(name)}^{{\,*}}$"
     )
     each = at.exponents.get(name)
     if each is None:
         return star
-    power = rf"{star} $\propto C^{{\,{each.value:.2f}}}$"
+    power = rf"{star} $\propto C^{{\,{_exponent(each.value)}}}$"
     if not (math.isfinite(each.low) and math.isfinite(each.high)):
         return f"{power} (no interval)"
-    return f"{power} ({each.low:.2f} to {each.high:.2f})"
+    return f"{power} ({_exponent(each.low)} to {_exponent(each.high)})"
+
+
+def _exponent(value: float) -> str:
+    """Write two decimals, or more where those would be zero.
+
+    >>> _exponent(0.444), _exponent(-0.0049)
+    ('0.44', '−0.005')
+    """
+    text = f"{value:.2f}" if abs(value) >= 0.005 else short(value, 1)
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _caption(
@@ -229,14 +259,21 @@ def _caption(
 ) -> str:
     best = ", ".join(f"{name}*" for name in names)
     law = f"law {at.law}" if laws.study is None else "the laws of the envelope"
-    count = len(_points(laws)[0])
+    points, (low, high) = _points(laws)[0], fitted
+    few = {name: _few(name, points) for name in names}
     sentences = [
-        f"{best} against compute C, by {law}, on {count} {which}, C from "
-        f"{fitted[0]:.2g} to {fitted[1]:.2g} FLOPs; dashed beyond.",
-        f"Exponents are those at {fitted[1]:.2g} FLOPs; shaded and in brackets are "
+        f"The best sizes and data for each compute ({best}), with how sure they are; "
+        "points are what the laws rest on.",
+        f"By {law}, on n = {len(points)} {which}, C from {short(low)} to {short(high)} "
+        "FLOPs; dashed beyond.",
+        f"Exponents are those at {short(high)} FLOPs; shaded and in brackets are "
         f"{100 * at.level:g} % intervals, {at.method}.",
         f"{at.cost}." if at.cost else "",
-        "Points: what the laws rest on.",
+        *(
+            f"The points have only {n} values of {name}: the line joins steps."
+            for name, n in few.items()
+            if n and not any(f"VALUES OF {name}" in each for each in at.warnings)
+        ),
         *(f"{warning}." for warning in at.warnings),
     ]
     return " ".join(sentence for sentence in sentences if sentence)

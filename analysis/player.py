@@ -86,23 +86,33 @@ def assets() -> str:
     return html.read_text(encoding="utf-8")
 
 
-def fragment(motions: Sequence[Motion]) -> str:
-    """Show motions side by side, with one slider, inside a page that has `assets()`."""
+def fragment(motions: Sequence[Motion], name: str = "") -> str:
+    """Show motions side by side, with one slider, inside a page that has `assets()`.
+
+    A `name`, such as "Clip 1", tells it from the other players of the page; what all
+    motions show is then said once, beside the name.
+    """
     last = max(len(motion.joints) for motion in at_least_one(motions)) - 1
-    views = "".join(_view(motion) for motion in motions)
+    captions = {motion.caption for motion in motions}
+    shared = escape(captions.pop()) if name and len(captions) == 1 else ""
+    views = "".join(_view(motion, not shared) for motion in motions)
     speeds = "".join(
         f'<option value="{speed}"{" selected" * (speed == 1)}>{speed}×</option>'
         for speed in (0.25, 0.5, 1, 2)
     )
-    return f"""<section class="motion-player" tabindex="0" aria-label="Motion player"
+    named = escape(name)
+    heading = f'<p class="name"><b>{named}</b> {shared}</p>\n' if name else ""
+    of = f"{named}: " if name else ""
+    spoken = f"Motion player{name and ': '}{named}"
+    return f"""<section class="motion-player" tabindex="0" aria-label="{spoken}"
  data-fps="{FPS}" data-chains="{json.dumps(CHAINS)}">
-<div class="views">
+{heading}<div class="views">
 {views}</div>
 <div class="controls">
 <button type="button">Play</button>
-<input type="range" min="0" max="{last}" value="0" aria-label="Frame">
+<input type="range" min="0" max="{last}" value="0" aria-label="{of}Frame">
 <output></output>
-<select aria-label="Speed">{speeds}</select>
+<select aria-label="{of}Speed">{speeds}</select>
 </div>
 <p class="help"><b class="left">left</b> and <b class="right">right</b> limbs, floor in
 half metres. Drag to orbit, scroll or pinch to zoom; space plays, arrows step, with
@@ -111,16 +121,17 @@ shift they orbit.</p>
 """
 
 
-def _view(motion: Motion) -> str:
+def _view(motion: Motion, with_caption: bool = True) -> str:
     """Write one motion: its canvas, with the joints, and what is said about it."""
     unit = max(UNIT, float(np.abs(motion.joints).max()) / np.iinfo(np.int16).max)
     steps = (motion.joints / unit).round().astype("<i2")
     data = base64.b64encode(steps.tobytes()).decode("ascii")
     label, caption = escape(motion.label), escape(motion.caption)
     spoken = ": ".join(part for part in (label, caption) if part) or "motion"
+    said = caption if with_caption else ""
     return f"""<figure>
 <canvas role="img" aria-label="{spoken}" data-unit="{unit!r}" data-joints="{data}">
 </canvas>
-<figcaption><b>{label}</b> {caption}</figcaption>
+<figcaption><b>{label}</b> {said}</figcaption>
 </figure>
 """

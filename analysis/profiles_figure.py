@@ -1,8 +1,8 @@
-"""How well the rows determine each parameter of a law: its profile likelihood.
+"""How well the data determine each parameter of a law: its profile likelihood.
 
 A panel for each parameter: how much worse the best fit becomes as it is held elsewhere.
 Where the curve stays below the line, chance would allow that value as well; where it
-never crosses the line, the rows give the parameter no end.
+never crosses the line, the data give the parameter no end.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ from scipy.interpolate import PchipInterpolator
 from scaling.analysis.axes import FIT, HELD_OUT, decade_axis, mark, panels
 from scaling.analysis.drawing import DASHED
 from scaling.analysis.figure import Figure
-from scaling.analysis.fit_drawing import greek, objective_sentence
+from scaling.analysis.fit_drawing import (
+    greek,
+    law_name,
+    objective_sentence,
+    short,
+)
 from scaling.analysis.fitting import Fit
 from scaling.analysis.profiles import Profile, profile_all
 
@@ -109,7 +114,7 @@ def profiles_figure(
     first = next(iter(profiles.values()))
     return ProfilesFigure(
         name="profiles",
-        title=f"How well the rows determine law {fit.formula.name}",
+        title=f"How well the data determine {law_name(fit)}",
         caption=_caption(fit, profiles),
         table=pd.concat(parts, ignore_index=True),
         level=first.level,
@@ -143,16 +148,34 @@ def _table(fit: Fit, profile: Profile) -> pd.DataFrame:
 def _caption(fit: Fit, profiles: Mapping[str, Profile]) -> str:
     first = next(iter(profiles.values()))
     sentences = [
+        "How much worse the fit becomes as one parameter is held elsewhere: a narrow "
+        "bowl is a parameter that is known, and where a curve stays below the line the "
+        "data allow that value too.",
         objective_sentence(fit),
         "Each parameter is held at one value after another and all others are fitted "
         "again; curves show how much the objective rises, in units of the rise that "
-        f"chance allows at {100 * first.level:g} % ({first.method}).",
-        *(f"{each.sentence()}." for each in profiles.values()),
-        "An end that only the bound of another parameter makes is none."
+        f"chance allows at {100 * first.level:g} %.",
+        f"Intervals of {100 * first.level:g} %, by {first.method}: "
+        f"{'; '.join(_said(each) for each in profiles.values())}.",
+        "Those of the law's table and of its figure are Wald intervals, from the "
+        "curvature about the best fit, and may differ.",
+        "A limit set only by another parameter's bound is not counted."
         if any(each.low_open or each.high_open for each in profiles.values())
         else "",
     ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _said(profile: Profile) -> str:
+    """Give a parameter with its interval, or say which end is missing."""
+    low, high = short(profile.low, 3), short(profile.high, 3)
+    if profile.low_open and profile.high_open:
+        return f"{profile.name} may be anything"
+    if profile.high_open:
+        return f"{profile.name} at least {low}, without an upper end"
+    if profile.low_open:
+        return f"{profile.name} at most {high}, without a lower end"
+    return f"{profile.name} {short(profile.estimate, 3)} ({low} to {high})"
 
 
 # --- Drawing ------------------------------------------------------------------------
@@ -251,8 +274,6 @@ def _short(value: float) -> str:
     """Write three digits, with a power of ten only where it is needed.
 
     >>> _short(1817.3), _short(-1.2e-7)
-    ('1820', '−1.2e−07')
+    ('1820', '−1.2e−7')
     """
-    rounded = float(f"{value:.3g}")
-    text = f"{rounded:g}" if 1e-4 <= abs(value) < 1e5 else f"{value:.3g}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    return short(value, 3).replace("-", "\N{MINUS SIGN}")

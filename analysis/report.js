@@ -1,4 +1,5 @@
-// What moves in the report: the slider of compute, the chart of runs and their table.
+// What moves in the report: what all of it shares, the slider of compute, large figures.
+// report_runs.js goes on.
 const byId = (id) => document.getElementById(id);
 const { runs, outlook } = JSON.parse(byId("data").textContent);
 
@@ -129,17 +130,42 @@ function axes(svg, { x, y, logY, xLabel, yLabel, ground }) {
 
 // --- The slider ---
 
+const ROOM = 1.05; // factor past either end of the table: what is said in two digits
+
+/** FLOPs as people type them: 3e12, 3*10^12, 3×10¹², 10^12, 3,000,000; else NaN. */
+function flops(text) {
+  const plain = text.replace(/\s|_|flops?$/gi, "").replace(/[⁰¹²³⁴⁵⁶⁷⁸⁹]+/g, (raised) =>
+    `^${[...raised].map((s) => "⁰¹²³⁴⁵⁶⁷⁸⁹".indexOf(s)).join("")}`);
+  const bare = /^\d{1,3}(,\d{3})+(\.\d+)?$/.test(plain)
+    ? plain.replaceAll(",", "") : plain;
+  const e = bare.replace(/^(?:(.+)[*×x·])?10(?:\^|\*\*)\+?/i, (_, digits = "1") => `${digits}e`);
+  return /^\d*\.?\d+(e[+-]?\d+)?$|^\d+\.(e[+-]?\d+)?$/i.test(e) ? Number(e) : NaN;
+}
+/** Say where a budget lies, as far as it is written: in three digits. */
+function placeOf(value, [low, high]) {
+  const range = `fitted range (${flopsText(low)} to ${flopsText(high)} FLOPs)`;
+  const isEnd = [low, high].map(flopsText).includes(flopsText(value));
+  if (isEnd || (value > low && value < high)) return `inside the ${range}`;
+  const [factor, end] = value > high ? [value / high, "largest"] : [low / value, "least"];
+  const times = factor < 1.1 ? "just past its" :
+    value > high ? `${short(factor)} times its` : `1/${short(factor)} of its`;
+  return `OUTSIDE the ${range}, ${times} ${end}`;
+}
+
 function startOutlook() {
   const { table, symbols, points, meanings } = outlook;
   const C = table.C, logs = C.map(log), last = C.length - 1;
   const [slider, typed, select, svg] = ["compute", "typed", "drawn", "band"].map(byId);
-  let now = outlook.start; // FLOPs
+  const STEPS = 400, step = (logs[last] - logs[0]) / STEPS;
+  let now = outlook.start, notice = ""; // FLOPs; what to say before them
 
   /** A column now: straight between the table's rows in log C; sizes in logs too. */
   function at(name) {
     const column = table[name], x = log(now);
-    const k = logs.findIndex((each) => each >= x - 1e-6); // there is one: see `set`
-    if (k === 0 || logs[k] - x < 1e-6) return column[k];
+    const near = logs.findIndex((each) => Math.abs(each - x) < 1e-6);
+    if (near >= 0 || !last) return column[Math.max(near, 0)];
+    const above = logs.findIndex((each) => each > x);
+    const k = Math.max(above < 0 ? last : above, 1);
     const [a, b] = [column[k - 1], column[k]];
     if (isNone(a) || isNone(b)) return null;
     const share = (x - logs[k - 1]) / (logs[k] - logs[k - 1]);
@@ -153,21 +179,22 @@ function startOutlook() {
       element("td", {}, write(at(best))),
       element("td", {}, `${write(at(low))} to ${write(at(high))}`));
   }
+  function meaning(s) {
+    const unique = s === "D" && outlook.unique, best = at(s);
+    if (!unique || isNone(best)) return meanings[s];
+    const epochs = Number((best / unique).toPrecision(2)).toLocaleString("en");
+    return `${meanings[s]}: ${epochs} epochs of the ${unique.toLocaleString("en")} unique`;
+  }
   function showNumbers() {
     const loss = () => symbol(outlook.shown);
     byId("answers").replaceChildren(
       ...symbols.map((s) =>
-        answer(symbol(s, "*"), meanings[s], short, s, `${s}_low`, `${s}_high`)),
+        answer(symbol(s, "*"), meaning(s), short, s, `${s}_low`, `${s}_high`)),
       answer(loss(), "mean loss", lossText, "loss", "loss_low", "loss_high"),
       answer(loss(), "of one new run", lossText, "loss", "new_low", "new_high"));
-    const [low, high] = outlook.fitted, where = byId("where");
-    const above = now > high * (1 + 1e-5), below = now < low * (1 - 1e-5);
-    const range = `fitted range (${flopsText(low)} to ${flopsText(high)} FLOPs)`;
-    where.textContent = `${flopsText(now)} FLOPs: ` + (
-      above ? `OUTSIDE the ${range}, ${short(now / high)} times its largest`
-        : below ? `OUTSIDE the ${range}, 1/${short(low / now)} of its least`
-          : `inside the ${range}`);
-    where.classList.toggle("outside", above || below);
+    const where = byId("where"), said = placeOf(now, outlook.fitted);
+    where.textContent = `${notice}${flopsText(now)} FLOPs: ${said}`;
+    where.classList.toggle("outside", Boolean(notice) || said.startsWith("OUTSIDE"));
     slider.setAttribute("aria-valuetext", where.textContent);
   }
   function showChart() {
@@ -212,255 +239,43 @@ function startOutlook() {
     document.querySelector(".key .beside").hidden = !isLoss;
     document.querySelector(".key .dots").hidden = !beside.length;
   }
-  function set(value) {
-    now = Math.min(Math.max(value, C[0]), C[last]);
-    slider.value = log(now);
+  /** Show a budget; what was asked for and cannot be shown is told. */
+  function set(value, said = "") {
+    const [isBelow, isBeyond] = [value < C[0] / ROOM, value > C[last] * ROOM];
+    now = isBelow ? C[0] : isBeyond ? C[last] : value;
+    const side = isBelow ? "below" : "beyond", asked = `${flopsText(value)} is ${side}`;
+    notice = now === value ? said : `${asked} what the laws are asked; shown at `;
+    slider.value = Math.round((log(now) - logs[0]) / step);
     typed.value = now.toExponential(2).replace("e+", "e");
     showNumbers();
     showChart();
   }
+  function read() {
+    const value = flops(typed.value);
+    if (value > 0 && value < Infinity) set(value);
+    else set(now, `“${typed.value}” is no number of FLOPs above 0, such as 3e12; still at `);
+  }
   const choices = symbols.map((s) => [s, `${s}*, ${meanings[s]}`]);
   for (const [value, label] of [["loss", "the loss"], ...choices])
     select.append(element("option", { value }, label));
-  const step = (logs[last] - logs[0]) / 400;
-  Object.assign(slider, { min: logs[0], max: logs[last], step });
-  slider.addEventListener("input", () => set(10 ** slider.value));
-  typed.addEventListener("change", () =>
-    set(typed.value > 0 ? Number(typed.value) : now));
+  Object.assign(slider, { min: 0, max: STEPS, step: 1 });
+  slider.addEventListener("input", () => set(
+    slider.value < STEPS ? 10 ** (logs[0] + slider.value * step) : C[last]));
+  typed.addEventListener("change", read);
   select.addEventListener("change", showChart);
   new ResizeObserver(showChart).observe(svg.parentElement);
   set(now);
 }
 
-// --- The runs ---
+// --- Figures at full size ---
 
-const place = (name) => runs.columns.indexOf(name);
-const values = (name) => runs.rows.map((row) => row[place(name)]);
-const isNumber = (name) => !["run", "size"].includes(name);
-const shown = (name) => runs.shown[name] ?? name;
-
-function cell(name, value) {
-  if (isNone(value)) return "";
-  if (!isNumber(name)) return value;
-  const write = { C: flopsText, L_u: lossText }[name];
-  return write ? write(value) : value.toLocaleString("en");
-}
-/** What colours runs: [column, name, column that orders it]. */
-function colourings() {
-  const weight = ["N_nv", "N"].find((name) => place(name) >= 0);
-  const known = [["V", "codebook", "V"], ["size", "size", weight]];
-  return known.filter(([name, , by]) =>
-    place(name) >= 0 && by && new Set(values(name)).size > 1);
-}
-/** Colour of a share, 0 to 1, of a palette. */
-function mix(stops, share) {
-  const at = share * (stops.length - 1);
-  const k = Math.min(Math.floor(at), stops.length - 2);
-  const parts = (hex) => [1, 3, 5].map((c) => parseInt(hex.slice(c, c + 2), 16));
-  const [a, b] = [parts(stops[k]), parts(stops[k + 1])];
-  return `rgb(${a.map((v, c) => Math.round(v + (b[c] - v) * (at - k))).join(" ")})`;
-}
-/** Colour of each row, and [label, colour] of what there is, least first. */
-function colours(coloured) {
-  if (!coloured) return { of: () => "#1b3a6b", key: [] };
-  const [name, , by] = coloured, rank = new Map();
-  for (const row of [...runs.rows].sort((a, b) => a[place(by)] - b[place(by)]))
-    if (!rank.has(row[place(name)])) rank.set(row[place(name)], rank.size);
-  const shade = (k) => mix(runs.palettes[name], k / Math.max(1, rank.size - 1));
-  return {
-    of: (row) => shade(rank.get(row[place(name)])),
-    key: [...rank].map(([value, k]) => [cell(name, value), shade(k)]),
-  };
-}
-
-function startCloud(table) {
-  const svg = byId("cloud"), select = byId("colour"), choices = colourings();
-  const x = values("C").map(log), y = values("L_u"), curves = runs.curves ?? [];
-  const known = [...x.keys()].filter((k) => x[k] !== null);
-  const order = known.sort((a, b) => x[a] - x[b] || y[a] - y[b]);
-  const envelope = [];
-  for (const k of order)
-    if (!envelope.length || y[k] < y[envelope.at(-1)]) envelope.push(k);
-  let chosen = -1, px, py, ring;
-
-  function showKey(key) {
-    const step = Math.ceil(key.length / 10);
-    const some = key.filter((_, k) => k % step === 0 || k === key.length - 1);
-    byId("legend").replaceChildren(...some.map(([label, colour]) => {
-      const swatch = element("span", { class: "swatch" });
-      swatch.style.background = colour;
-      return element("span", {}, swatch, label);
-    }));
-  }
-  function show() {
-    const { of, key } = colours(choices.find(([name]) => name === select.value));
-    const ends = curves.flat();
-    ({ px, py } = axes(svg, {
-      x: span([...order.map((k) => x[k]), ...finite(ends.map(([c]) => log(c)))]),
-      y: span([...order.map((k) => y[k]), ...ends.map(([, loss]) => loss)]),
-      logY: false, xLabel: runs.labels.C, yLabel: runs.labels.L_u,
-    }));
-    const lines = draw(svg, "g", { class: "marks" });
-    curves.forEach((curve, k) => {
-      const d = path(curve.map(([c, loss]) => [px(log(c)), py(loss)]));
-      if (x[k] !== null && curve.length > 1)
-        draw(lines, "path", { class: "curve", stroke: of(runs.rows[k]), d });
-    });
-    const best = path(envelope.map((k) => [px(x[k]), py(y[k])]));
-    draw(svg, "path", { class: "envelope", d: best });
-    const r = order.length > 500 ? 2.5 : 4.5;
-    const points = draw(svg, "g", { class: "marks" });
-    for (const k of order) {
-      const at = { cx: px(x[k]), cy: py(y[k]) };
-      draw(points, "circle", { ...at, r, fill: of(runs.rows[k]) });
-    }
-    ring = draw(svg, "circle", { class: "chosen", r: 8 });
-    showKey(key);
-    showRing();
-  }
-  function showRing() {
-    const isSeen = chosen >= 0 && x[chosen] !== null;
-    ring.setAttribute("visibility", isSeen ? "visible" : "hidden");
-    if (!isSeen) return;
-    ring.setAttribute("cx", px(x[chosen]));
-    ring.setAttribute("cy", py(y[chosen]));
-  }
-  function choose(k) {
-    if (k === chosen) return;
-    chosen = k;
-    showRing();
-    const [run, ...rest] = runs.columns.map((name, c) => cell(name, runs.rows[k][c]));
-    const said = rest.flatMap((text, c) =>
-      [" · ", symbol(shown(runs.columns[c + 1])), ` ${text}`]);
-    byId("readout").replaceChildren(element("b", {}, run), ...said);
-    table.mark(k);
-  }
-  function nearest(event) {
-    const box = svg.getBoundingClientRect();
-    const [a, b] = [event.clientX - box.x, event.clientY - box.y];
-    const distance = (k) => Math.hypot(px(x[k]) - a, py(y[k]) - b);
-    return order.reduce((best, k) => distance(k) < distance(best) ? k : best);
-  }
-  const steps = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
-  svg.addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
-    if (event.key === "Enter" && chosen >= 0) table.find(chosen);
-    else if (event.key in steps) {
-      const to = chosen < 0 ? 0 : order.indexOf(chosen) + steps[event.key];
-      choose(order[Math.min(Math.max(to, 0), order.length - 1)]);
-    } else return;
-    event.preventDefault();
-  });
-  svg.addEventListener("pointermove", (event) => choose(nearest(event)));
-  svg.addEventListener("click", (event) => {
-    choose(nearest(event));
-    table.find(chosen);
-  });
-  for (const [value, label] of choices)
-    select.append(element("option", { value }, label));
-  select.parentElement.hidden = choices.length < 2;
-  select.addEventListener("change", show);
-  new ResizeObserver(show).observe(svg.parentElement);
-  show();
-  return choose;
-}
-
-function startTable() {
-  const HEADS = { run: "Run", size: "Size" }, { columns, rows } = runs;
-  const root = byId("table"), body = root.tBodies[0], filter = byId("filter");
-  const written = rows.map((row) => columns.map((name, c) => cell(name, row[c])));
-  const texts = written.map((cells) => cells.join(" ").toLowerCase());
-  let sorted = place("L_u"), direction = 1, kept = [];
-  let page = 0, size = 25, chosen = -1;
-  const made = { mark, find, onChoice: mark };
-
-  const heads = columns.map((name, c) => {
-    const label = HEADS[name] ?? symbol(shown(name));
-    const about = { type: "button", title: runs.labels[name] };
-    const button = element("button", about, label);
+function startFigures() {
+  const large = byId("large"), place = large?.querySelector(".picture");
+  for (const button of document.querySelectorAll(".enlarge"))
     button.addEventListener("click", () => {
-      direction = sorted === c ? -direction : 1;
-      sorted = c;
-      update();
+      place.replaceChildren(button.querySelector("img").cloneNode());
+      large.showModal();
+      large.scrollTo(0, 0);
     });
-    const kind = isNumber(name) ? "number" : "";
-    return element("th", { scope: "col", class: kind }, button);
-  });
-  function compare(a, b) {
-    const [u, v] = [rows[a][sorted], rows[b][sorted]];
-    if (u === null || v === null) return (u === null) - (v === null);
-    if (typeof u !== "string") return direction * (u - v);
-    return direction * u.localeCompare(v, "en", { numeric: true });
-  }
-  function line(k) {
-    const [run, ...rest] = written[k];
-    const button = element("button", { type: "button" }, run);
-    button.addEventListener("click", () => made.onChoice(k));
-    const cells = rest.map((text, c) =>
-      element("td", { class: isNumber(columns[c + 1]) ? "number" : "" }, text));
-    const head = element("th", { scope: "row" }, button);
-    return element("tr", { "data-run": k }, head, ...cells);
-  }
-  function update() {
-    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const isKept = (k) => words.every((word) => texts[k].includes(word));
-    kept = [...rows.keys()].filter(isKept).sort(compare);
-    turn(0);
-  }
-  function turn(to) {
-    const last = Math.max(0, Math.ceil(kept.length / size) - 1);
-    page = Math.min(Math.max(to, 0), last);
-    body.replaceChildren(...kept.slice(page * size, (page + 1) * size).map(line));
-    const order = direction > 0 ? "ascending" : "descending";
-    heads.forEach((head, c) =>
-      head.setAttribute("aria-sort", c === sorted ? order : "none"));
-    const [some, all] = [kept.length, rows.length].map((n) => n.toLocaleString("en"));
-    byId("count").textContent = `${some} of ${all} runs`;
-    byId("page").textContent = `Page ${page + 1} of ${last + 1}`;
-    byId("previous").disabled = page === 0;
-    byId("next").disabled = page === last;
-    document.querySelector(".pages").hidden = last === 0;
-    mark(chosen);
-  }
-  function mark(k) {
-    chosen = k;
-    for (const row of body.rows) {
-      const isChosen = Number(row.dataset.run) === k;
-      row.classList.toggle("chosen", isChosen);
-      row.setAttribute("aria-current", isChosen);
-    }
-  }
-  /** Bring a run's row into view. */
-  function find(k) {
-    if (!kept.includes(k)) {
-      filter.value = "";
-      update();
-    }
-    chosen = k;
-    turn(Math.floor(kept.indexOf(k) / size));
-    const row = body.querySelector(".chosen");
-    row.scrollIntoView({ block: "nearest" });
-    row.querySelector("button").focus({ preventScroll: true });
-  }
-  function resize(rowsOfPage) {
-    size = rowsOfPage;
-    turn(0);
-  }
-  root.tHead.replaceChildren(element("tr", {}, ...heads));
-  filter.addEventListener("input", update);
-  byId("previous").addEventListener("click", () => turn(page - 1));
-  byId("next").addEventListener("click", () => turn(page + 1));
-  addEventListener("beforeprint", () => resize(100));
-  addEventListener("afterprint", () => resize(25));
-  update();
-  return made;
+  large?.addEventListener("click", () => large.close()); // Escape closes it anyway
 }
-
-if (outlook) startOutlook();
-if (runs) {
-  const table = startTable();
-  if (place("C") >= 0) table.onChoice = startCloud(table);
-  else byId("runs-chart").hidden = true;
-}
-// contents stand open where there is room for them
-document.querySelector("nav details").open = innerWidth > 640;

@@ -5,7 +5,8 @@
     verdict -> slider of compute -> runs -> figures -> tables -> motions
             -> FLOPs -> laws in full -> how to make it again -> symbols
 
-`report.html` is its template, `report.css` its style and `report.js` what moves on it.
+`report.html` is its template, `report.css` its style; `report.js` and `report_runs.js`
+are what moves on it.
 A section that the data does not allow is left out, with the reason at the end.
 """
 
@@ -27,8 +28,10 @@ from scaling.analysis import player
 from scaling.analysis.card import card
 from scaling.analysis.gallery import gallery
 from scaling.analysis.layout import count
+from scaling.analysis.lines import lines_of
 from scaling.analysis.material import Material
 from scaling.analysis.render_html import card_html, study_html, table_html
+from scaling.analysis.render_html import table as rows_html
 from scaling.analysis.report_data import (
     Download,
     loss_quantity,
@@ -38,7 +41,8 @@ from scaling.analysis.report_data import (
 )
 from scaling.analysis.report_figures import data_uri, pictures
 from scaling.analysis.report_flops import FORMULAS, accounting, template_of
-from scaling.analysis.report_text import GLOSSARY, formulas, set_html
+from scaling.analysis.report_text import GLOSSARY, formulas, set_html, titled
+from scaling.analysis.study import Study
 from scaling.analysis.verdict import verdict
 from scaling.errors import ScalingError
 
@@ -126,13 +130,14 @@ def page(
         figures=pictures(shown.figures),
         tables=[set_html(table_html(table)) for table in shown.tables],
         motions=motions,
-        players=[Markup(player.fragment(group)) for group in _groups(motions)],
+        players=_players(motions),
         flops=make("FLOPs per token", accounting, material),
         formulas_of=FORMULAS,
         laws=[law for law in laws if law],
         download=make("Download", table_download, material),
         grid=_grid(material),
-        facts=_facts(material),
+        facts=(facts := _facts(material)),
+        provenance=_provenance(facts),
         commands=_commands(material, command),
         glossary=GLOSSARY,
         missing=_by_reason(sections.missing, shown.missing, missing or {}),
@@ -156,14 +161,18 @@ def _template() -> jinja2.Template:
     environment.globals |= {
         "mark": Markup(MARK),
         "style": Markup(read("report.css")),
-        "script": Markup(read("report.js")),
+        "script": Markup(read("report.js") + read("report_runs.js")),
         "player_assets": Markup(player.assets()),
     }
     return environment.get_template("report.html")
 
 
-def _groups(motions: Motions | None) -> Sequence[Sequence[player.Motion]]:
-    return [] if motions is None else [group for group in motions.groups if group]
+def _players(motions: Motions | None) -> list[Markup]:
+    groups = [] if motions is None else [group for group in motions.groups if group]
+    return [
+        Markup(player.fragment(group, f"Clip {number}"))
+        for number, group in enumerate(groups, 1)
+    ]
 
 
 # --- Sections -----------------------------------------------------------------------
@@ -171,7 +180,20 @@ def _groups(motions: Motions | None) -> Sequence[Sequence[player.Motion]]:
 
 def _envelope(material: Material) -> Markup:
     material.study.require_laws()
-    return set_html(study_html(material.study))
+    return set_html(study_html(material.study) + _codebook_html(material.study))
+
+
+def _codebook_html(study: Study) -> str:
+    """Show the law that a codebook is chosen by, which is none of the paper's."""
+    law = lines_of(study).get("V")
+    if law is None:
+        return ""
+    low, high = (f"{end:.1e}" for end in law.x_range)
+    head = ("law", "formula, ± standard error", "R2", "n", "stands on")
+    ranges = f"C {low} to {high} FLOPs"
+    row = (law.name, law.formula(), f"{law.r2:.3f}", f"{law.n}", ranges)
+    said = "The codebook is chosen by a law beside the paper's, of the same runs:"
+    return f"<p>{said}</p>{rows_html([head, row], (2, 3))}"
 
 
 def _card(material: Material) -> Markup:
@@ -186,7 +208,7 @@ def _by_reason(*missing: Mapping[str, str]) -> dict[str, list[str]]:
     """Gather what is missing for the same reason."""
     found: dict[str, list[str]] = {}
     for name, reason in (pair for each in missing for pair in each.items()):
-        found.setdefault(reason, []).append(name)
+        found.setdefault(reason, []).append(titled(name))
     return found
 
 
@@ -219,6 +241,12 @@ def _facts(material: Material) -> dict[str, str]:
             if column in frame and (held := frame[column].dropna()).size:
                 found[label] = ", ".join(sorted(map(str, set(held)))[:MOST_FACTS])
     return {**found, "Report made by": f"scaling {__version__}"}
+
+
+def _provenance(facts: Mapping[str, str]) -> str:
+    """Say in a line what code and data this comes from."""
+    runs = f"; the runs by code {facts['Code']}" if "Code" in facts else ""
+    return f"From data {facts['Data hash']}, by {facts['Report made by']}{runs}."
 
 
 def _hash(material: Material) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from scaling.analysis.material import Material
 from scaling.analysis.outlook import fitted_range, symbols
 from scaling.analysis.prediction import LEVEL, Prediction, with_compute
 from scaling.analysis.report_figures import data_uri
-from scaling.analysis.table import OWN_RUN, SYMBOLS, Quantity
+from scaling.analysis.table import OWN_RUN, SYMBOLS, Quantity, Records
 from scaling.analysis.verdict import meanings_of
 from scaling.errors import ScalingError
 from scaling.record import COLUMNS
@@ -33,8 +34,17 @@ MOST_POINTS = 12_000
 """Evaluations that a page draws; with more, each run is one point."""
 PLAIN_CSV, MOST_CSV = 120_000, 250_000
 """Bytes up to which the table is offered as it is; compressed; at all."""
-SHOWN = ("L_u", "C", "size", "V", "N_nv", "N_v", "D", "N")
+SHOWN = ("L_u", "C", "size", "V", "N_nv", "N_v", "D", "epochs", "N")
 """Columns of the runs beside their names; those that there are."""
+
+
+NAME = re.compile(r"\d+x\d+x\d+-v\d+-d\d+-s\d+\b")
+NAMING = (
+    "A name says how a run was made: 3x4x96-v256-d120000-s0 has 3 layers, 4 heads and "
+    "width 96, a codebook of nominally V = 256 codes, 120,000 tokens to train on, and "
+    "seed 0; what follows is a hash of all its settings."
+)
+"""How runs are named, where the toolkit named them."""
 
 
 # --- Runs ---------------------------------------------------------------------------
@@ -46,12 +56,21 @@ def evaluations(material: Material) -> pd.DataFrame:
     A file of laws holds the best of each run, or the rows of its one law.
     """
     if material.loaded is None:
-        return material.records.points()
+        return _with_epochs(material.records)
     if material.loaded.study is not None:
         return material.loaded.study.minima
     assert material.loaded.fit is not None
     rows = with_compute(material.loaded.fit)
     return rows.assign(run=rows["run"].astype(str)) if "run" in rows else rows
+
+
+def _with_epochs(records: Records) -> pd.DataFrame:
+    """Give the points, and how often each run had seen its data where that is known."""
+    points, frame = records.points(), records.frame
+    if "epochs" not in frame:
+        return points
+    epochs = pd.to_numeric(frame["epochs"], errors="coerce").to_numpy()
+    return points.assign(epochs=epochs) if np.isfinite(epochs).any() else points
 
 
 def loss_quantity(material: Material) -> Quantity:
@@ -106,6 +125,7 @@ def runs_json(material: Material) -> dict[str, Any]:
         "labels": _labels(material, names),
         "rows": [list(map(_cell, row)) for row in zip(*(shown[n] for n in names))],  # noqa: B905
         "curves": _curves(points, shown),
+        "naming": NAMING if shown["run"].str.match(NAME).any() else "",
         "runs": len(best),
         "evaluations": len(points),
         "palettes": {"size": _stops("crest", 0.32), "V": _stops("flare", 0.24)},
@@ -116,7 +136,7 @@ def _labels(material: Material, names: Iterable[str]) -> dict[str, str]:
     """Say in words what the columns are, as axis labels do."""
     by_symbol = {c.symbol: c.label for c in COLUMNS.values() if c.symbol}
     labels = {"run": "Run", "size": "Transformer size", **by_symbol}
-    labels |= {"V": COLUMNS["codebook_size"].label}
+    labels |= {"V": COLUMNS["codebook_size"].label, "epochs": COLUMNS["epochs"].label}
     if material.loaded is None:
         held = material.records.quantities
         labels |= {symbol: quantity.label for symbol, quantity in held.items()}
@@ -185,12 +205,22 @@ def outlook_json(material: Material, next_run: Prediction | None) -> dict[str, A
         "fitted": [_cell(low), _cell(high)],
         "start": _cell(start if start is not None else high),
         "percent": f"{100 * LEVEL:g} %",
+        "unique": _unique_tokens(material),
         "points": {
             n: list(map(_cell, beside[n]))
             for n in ("C", "L_u", *symbols(table))
             if n in beside and "C" in beside
         },
     }
+
+
+def _unique_tokens(material: Material) -> int | None:
+    """Count the different tokens that there are, if all runs say the same."""
+    if material.loaded is not None or "unique_tokens" not in material.records.frame:
+        return None
+    held = pd.to_numeric(material.records.frame["unique_tokens"], errors="coerce")
+    counts = held.dropna().unique()
+    return int(counts[0]) if len(counts) == 1 and counts[0] > 0 else None
 
 
 def _envelope(material: Material) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What a law leaves over, against everything that might explain it.
+"""The residuals of a law, against everything that might explain them.
 
 A panel for each input of the law, compute, the codebook, and the fitted value. A trend
 in one of them is something that the law does not know of: curvature is the first sign
@@ -32,6 +32,7 @@ from scaling.analysis.fit_drawing import (
     bin_numbers,
     draw_rows,
     labels_of,
+    law_name,
     objective_sentence,
     padded,
     row_area,
@@ -134,7 +135,7 @@ MEAN = {**MEAN_LINE, "elinewidth": 0.9, "capsize": 1.5, "zorder": 5}
 
 
 def residuals_figure(fit: Fit, quantities: Quantities | None = None) -> ResidualsFigure:
-    """Make the figure of what a law leaves over.
+    """Make the figure of the residuals of a law.
 
     Parameters
     ----------
@@ -155,7 +156,7 @@ def residuals_figure(fit: Fit, quantities: Quantities | None = None) -> Residual
     names = list(dict.fromkeys(found["axis"]))
     return ResidualsFigure(
         name="residuals",
-        title=f"What law {fit.formula.name} leaves over",
+        title=f"Residuals of {law_name(fit)} along each axis",
         caption=_caption(fit, found),
         table=found,
         sizes=size_order(table),
@@ -234,13 +235,15 @@ def _caption(fit: Fit, table: pd.DataFrame) -> str:
         )
     )
     sentences = [
+        "Measured loss less what the law says, against everything that might explain "
+        "the difference: a slope or a bow is something that the law does not know of.",
         objective_sentence(fit),
         f"Residuals are loss - law, in {fit.residual_unit}; their scatter is "
         f"{fit.residual_sd:.2g}.",
         f"Squares: means of runs along the axis (at most {BINS}), with their standard "
         "error.",
-        f"{count(far, 'row')} more than {FAR_OUT:g} robust standard deviations out, "
-        f"by run the farthest: {words}."
+        f"{count(far, 'evaluation')} more than {FAR_OUT:g} robust standard deviations "
+        f"out, by run the farthest: {words}."
         if far
         else "",
     ]

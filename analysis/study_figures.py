@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from scaling.analysis import drawing
 from scaling.analysis.axes import canvas
 from scaling.analysis.figure import Figure
+from scaling.analysis.fit_drawing import short
 from scaling.analysis.laws import FORM_OF, Form, Law
 from scaling.analysis.study import Study
 from scaling.analysis.table import Quantity, Records
@@ -35,6 +36,15 @@ TITLES = {
     "figure7b": "Non-vocabulary parameters against compute, and their law",
     "figure7c": "Training data against compute, and its law",
 }
+SEEN = {
+    "N_v(N_nv)": "Parameters of each model size's best codebook, against those of the "
+    "rest of the model",
+    "L_u(C)": "Loss of the best run at each compute",
+    "N_v(C)": "Vocabulary parameters of the best run at each compute",
+    "N_nv(C)": "Non-vocabulary parameters of the best run at each compute",
+    "D(C)": "Training data of the best run at each compute",
+}
+"""What the points of a law's figure are."""
 NAMES = ("figure2", *LAW_FIGURES, "figure8")
 DEFINITIONS = {
     "normalised_loss": "L_u is the test cross-entropy less that of the unigram "
@@ -139,9 +149,11 @@ def _curves(records: Records | None, study: Study) -> CurvesFigure:
         name="figure2",
         title="Training curves: test loss against compute",
         caption=(
-            f"Test loss L_u along {runs} training runs ({len(points)} "
-            f"evaluations), coloured by codebook size. Rings: the {len(chosen)} runs "
-            f"on the envelope, {study.settings['selection']}. {_definition(study)}"
+            "The test loss of each run as its compute grows; the lowest points from "
+            "left to right are the envelope, on which the laws rest. "
+            f"L_u along {runs} training runs ({len(points)} evaluations), coloured by "
+            f"codebook size. Rings: the {len(chosen)} runs on the envelope, "
+            f"{study.settings['selection']}. {_definition(study)}"
         ),
         table=points,
         quantities=study.quantities,
@@ -161,9 +173,10 @@ def _minima(study: Study) -> MinimaFigure:
         name="figure8",
         title="Lowest test loss against codebook size",
         caption=(
-            f"Lowest test loss L_u of {len(table)} pairs of {len(sizes)} "
-            f"transformer sizes and {table['V'].nunique()} codebook sizes. Rings: each "
-            f"size's best codebook. {_definition(study)}"
+            "The lowest test loss that each transformer size reached, by codebook; "
+            "rings are each size's best codebook. "
+            f"L_u of {len(table)} pairs of {len(sizes)} transformer sizes and "
+            f"{table['V'].nunique()} codebook sizes. {_definition(study)}"
         ),
         table=table.sort_values(["size", "V"]).reset_index(drop=True),
         quantities=study.quantities,
@@ -209,14 +222,18 @@ def _law_caption(form: Form, law: Law, study: Study) -> str:
         else "each transformer size's best codebook"
     )
     ranges = {law.x: law.x_range, "C": study.compute_range(law.name)}
-    spans = (f"{s} from {low:.2g} to {high:.2g}" for s, (low, high) in ranges.items())
+    spans = (
+        f"{s} from {short(low)} to {short(high)}" for s, (low, high) in ranges.items()
+    )
     formula = law.formula(study.quantities[law.y].shown)
     sentences = [
+        f"{SEEN[form.name]} (points), and their law, a straight line.",
         f"{formula}, {study.settings['objective']} on n = {law.n} points ({rule}), "
         f"{', '.join(spans)} FLOPs; R2 = {law.r2:.3f}.",
         f"Hollow diamonds: held out ({held})." if held else "",
-        "± is one standard error; shaded are the 95 % intervals of the law and of a "
-        f"new run, Student t with {law.n - 2} degrees of freedom."
+        "± is one standard error; shaded, where the panel can show them, are the 95 % "
+        f"intervals of the law and of a new run, Student's t with {law.n - 2} degrees "
+        "of freedom."
         if law.n > 2
         else "Two points leave no standard errors.",
         "Residuals are y - law" + (", in decades." if law.kind == "power" else "."),

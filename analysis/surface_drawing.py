@@ -20,7 +20,7 @@ from scaling.analysis.axes import (
     HELD_OUT,
     axis_label,
     codebook_axis,
-    codebook_label,
+    codebook_labels,
     decade_axis,
     mark,
     panels,
@@ -171,7 +171,7 @@ def _draw_tiles(
     ticks = np.arange(len(sizes))[::step]
     panel.set_xticks(ticks + 0.5, [decimal(sizes[k]) for k in ticks])
     rows = np.arange(len(codebooks)) + 0.5
-    panel.set_yticks(rows, [codebook_label(V) for V in codebooks])
+    panel.set_yticks(rows, [*codebook_labels(codebooks).values()])
     panel.minorticks_off()
     panel.set_xlabel(axis_label(size))
     panel.set_ylabel("Codebook size $V$")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scaling.analysis.allocation import Allocator, allocator, each_at
 from scaling.analysis.approaches import profile_rows
 from scaling.analysis.figure import Figure
-from scaling.analysis.fit_drawing import objective_sentence
+from scaling.analysis.fit_drawing import objective_sentence, short
 from scaling.analysis.fitting import Fit
 from scaling.analysis.intervals import Uncertainty
 from scaling.analysis.layout import count
@@ -188,22 +188,26 @@ def _law_sentences(
 ) -> Iterator[str]:
     runs = table[table["kind"] == "run"]
     budgets = runs["C"].unique()
+    yield (
+        "Loss over model size and codebook by the law, darker where it is lower; the "
+        "line follows the best codebook of each size."
+    )
     yield objective_sentence(fit)
     law = table[table["kind"] == "law"]
     yield (
         f"Ground: its loss at {count(len(budgets), 'budget')}, where a model trains on "
         f"all the tokens D that the budget buys (dotted), {spend.cost}, with the width "
         "that the runs give a model of N_nv. Points: the runs at that budget, in the "
-        f"colour of their measured loss ({len(runs)} in all). Line: the best V of each "
-        "size by the law; diamond: the best of all."
+        f"colour of their measured loss ({len(runs)} in all). Diamond: the best of all."
     )
     if how:
         yield how[0].upper() + how[1:] + "."
-    for row in table[table["kind"] == "best"].itertuples():
+    for _, row in table[table["kind"] == "best"].iterrows():
         inside = law["N_nv"].min() < row.N_nv < law["N_nv"].max()
         inside &= law["V"].min() < row.V < law["V"].max()
         beyond = "" if inside else ", beyond what is shown"
-        yield f"At {row.C:.2g} FLOPs: N_nv {row.N_nv:.2g}, V {row.V:,.0f}{beyond}."
+        best = f"N_nv {short(row.N_nv)}, V {row.V:,.0f}{beyond}"
+        yield f"At {short(row.C)} FLOPs: {best}."
 
 
 # --- What was measured --------------------------------------------------------------
@@ -220,7 +224,8 @@ def _measured(points: pd.DataFrame) -> pd.DataFrame:
 def _measured_caption(table: pd.DataFrame, loss: Quantity) -> str:
     runs = table[table["kind"] == "run"]
     return (
-        f"Lowest test loss {loss.shown} of {len(runs)} pairs of "
-        f"{runs['N_nv'].nunique()} sizes and {runs['V'].nunique()} codebooks, whatever "
-        "compute it took. Framed: the best codebook of each size."
+        "Lowest test loss measured for each model size and codebook, darker where it "
+        "is lower; framed is the best codebook of each size. "
+        f"{loss.shown} of {len(runs)} pairs of {runs['N_nv'].nunique()} sizes and "
+        f"{runs['V'].nunique()} codebooks, whatever compute it took."
     )

@@ -40,7 +40,7 @@ PANELS = {
 """Title of each panel, by the column that it draws."""
 
 COUNTED = ("codes_used", "exponential_entropy")
-"""Panels of numbers of codes, which V and N bound."""
+"""Panels of numbers of codes, which V and the number of test tokens bound."""
 
 STYLES = {
     "fsq": ("FSQ", "o", "#b3243b"),
@@ -146,20 +146,41 @@ def _panel(
 
 
 def _draw_bounds(ax: Axes, rows: pd.DataFrame, name: str) -> None:
-    """Draw what V and N allow, each N with its number."""
-    codebooks = rows["codebook_size"]
-    low, high = _around([*rows[name], *codebooks / 2, *codebooks])
+    """Draw what V and the number of test tokens allow."""
+    low, high = _limits(rows, name)
     ax.set_yscale("log", base=2)
     ax.set_ylim(low, high)
     _octaves(ax.yaxis)
     sizes = np.array(ax.get_xlim())
     for share, style in zip((1, 0.5), BOUNDS.values(), strict=True):
         ax.plot(sizes, share * sizes, zorder=0, **style)
-    tokens = [n for n in token_counts(rows) if low < n < high]
+    tokens = _dotted(rows, name)
     heights = np.log(np.array(tokens) / low) / np.log(high / low)
     for n, place in zip(tokens, spread(heights, 0.1, 0, 0.9), strict=True):
         ax.axhline(n, color=LEADER, linestyle=":", linewidth=0.8, zorder=0)
-        ax.text(0.03, place + 0.015, f"N = {n:,.0f}", transform=ax.transAxes)
+        ax.text(0.03, place + 0.015, f"{n:,.0f} tokens", transform=ax.transAxes)
+
+
+def any_dotted(table: pd.DataFrame) -> bool:
+    """Whether a number of test tokens is in view of any panel."""
+    shown = [name for name in COUNTED if name in known(table)]
+    corpora = [rows for _, rows in table.groupby("corpus")]
+    found = (_dotted(of.dropna(subset=name), name) for name in shown for of in corpora)
+    return any(map(len, found))
+
+
+def _dotted(rows: pd.DataFrame, name: str) -> list[float]:
+    """Give the numbers of test tokens that are in view."""
+    if rows.empty:
+        return []
+    low, high = _limits(rows, name)
+    return [n for n in token_counts(rows) if low < n < high]
+
+
+def _limits(rows: pd.DataFrame, name: str) -> tuple[float, float]:
+    """Give the limits of a panel of numbers of codes."""
+    codebooks = rows["codebook_size"]
+    return _around([*rows[name], *codebooks / 2, *codebooks])
 
 
 def _around(sizes: Iterable[float]) -> tuple[float, float]:

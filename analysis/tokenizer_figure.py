@@ -1,13 +1,14 @@
 """Tokenizers by codebook size: ScaMo's Fig. 6, and a bound that the paper leaves out.
 
 One row of panels per corpus: L1 and MPJPE of the reconstructions, codes used, the
-codes' exponential entropy, and FID where it is known. Of V codes, N test tokens use
-min(V, N) at most, and the entropy is bounded by the same: near the line at N both
+codes' exponential entropy, and FID where it is known. Of V codes, T test tokens use
+min(V, T) at most, and the entropy is bounded by the same: near the line at T both
 measure the number of tokens, and no longer the codebook.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from scaling.analysis.tokenizer_drawing import (
     COUNTED,
     PANELS,
     STYLES,
+    any_dotted,
     draw,
     known,
     token_counts,
@@ -42,8 +44,8 @@ ALIASES = {
 
 BOUNDED = (
     "Codes used (utilisation x V) and exponential entropy cannot exceed V, nor the "
-    "number N of test tokens (dotted): where V comes near N they measure the tokens, "
-    "no longer the codebook."
+    "number of test tokens: where V comes near that, they measure the tokens, no "
+    "longer the codebook."
 )
 
 
@@ -106,7 +108,7 @@ def _read(source: str) -> pd.DataFrame:
     if source == "scamo":
         return _checked(_published(), source).assign(source=source)
     path = Path(source)
-    name = path.resolve().name if path.is_dir() else path.stem
+    name = _study(path) if path.is_dir() else path.stem
     if path.is_dir():
         path = path / "tokenizers.csv"
     if not path.exists():
@@ -115,6 +117,13 @@ def _read(source: str) -> pd.DataFrame:
             "them, or the word scamo"
         )
     return _checked(read_file(path, []), str(path)).assign(source=name)
+
+
+def _study(store: Path) -> str:
+    """Give the name of a store's study, or else of its folder."""
+    plan = store / "grid.json"
+    named = json.loads(plan.read_text("utf-8")).get("study") if plan.exists() else None
+    return str(named or store.resolve().name)
 
 
 def _published() -> pd.DataFrame:
@@ -147,14 +156,12 @@ def _checked(table: pd.DataFrame, source: str) -> pd.DataFrame:
 
 
 def _corpus_names(table: pd.DataFrame) -> pd.Series[str]:
-    """Name each corpus; one of a store, a folder's name, as the first that has it."""
+    """Name each corpus; one that a store made by its kind, if that tells it apart."""
     named = table.get("corpus", pd.Series(index=table.index, dtype=object))
     corpora = named.fillna(table["source"]).astype(str)
-    of_store = corpora.str.startswith("corpus-")
-    first = table["source"].groupby(corpora).first()
-    # stores of one name may hold different corpora
-    names = first.where(~first.duplicated(keep=False), first.index.to_series())
-    return corpora.where(~of_store, corpora.map(names))
+    whole = pd.Series(corpora.unique(), corpora.unique())
+    kinds = whole.str.replace(r"^corpus-(.+)-\w+$", r"\1", regex=True)
+    return corpora.map(kinds.where(~kinds.duplicated(keep=False), whole))
 
 
 def _numbers(table: pd.DataFrame, name: str, source: str) -> pd.Series[float]:
@@ -193,10 +200,12 @@ def _caption(table: pd.DataFrame, published: bool) -> str:
     partly = [PANELS[name] for name in panels if table[name].isna().any()]
     repeated = table.duplicated(["corpus", "series", "codebook_size"]).any()
     sentences = {
-        f"Tokenizers by codebook size V: {'; '.join(_corpora(table))}.": True,
+        "What a larger codebook V brings: errors should fall, and codes in use should "
+        f"follow the grey line of all codes. {'; '.join(_corpora(table))}.": True,
         "L1 is that of normalised features.": "l1" in panels,
         "MPJPE is taken with pelvises aligned.": "mpjpe" in panels,
         BOUNDED: any(name in panels for name in COUNTED),
+        "Dotted: the number of test tokens.": any_dotted(table),
         "FID is by evaluators of one's own, which compares with no published one.": (
             "fid" in panels and "evaluator" in table
         ),
@@ -204,8 +213,9 @@ def _caption(table: pd.DataFrame, published: bool) -> str:
             repeated
         ),
         f"Not known for all: {', '.join(partly)}.": bool(partly),
-        "scamo is Table 3 of the paper (arXiv 2412.14559), which does not give N, and "
-        "gives V as named, not the products of the levels.": published,
+        "scamo is Table 3 of the paper (arXiv 2412.14559), which does not give the "
+        "number of test tokens, and gives V as named, not the products of the "
+        "levels.": published,
     }
     return " ".join(sentence for sentence, holds in sentences.items() if holds)
 
@@ -214,6 +224,7 @@ def _corpora(table: pd.DataFrame) -> list[str]:
     """Say of each corpus how many tokenizers it has, and how many tokens they made."""
     found = []
     for corpus, rows in table.groupby("corpus", sort=False):
-        tokens = " or ".join(f"{n:,.0f}" for n in token_counts(rows)) or "unknown"
-        found.append(f"{count(len(rows), 'tokenizer')} on {corpus} (N {tokens})")
+        tokens = " or ".join(f"{n:,.0f}" for n in token_counts(rows))
+        known_of = f" ({tokens} test tokens)" * bool(tokens)
+        found.append(f"{count(len(rows), 'tokenizer')} on {corpus}{known_of}")
     return found

@@ -17,9 +17,9 @@ from scaling.analysis.material import Material
 from scaling.analysis.outlook import fitted_range
 from scaling.analysis.prediction import FAR, Estimate, Prediction
 from scaling.analysis.verdict_reasons import advice, doubts, reasons
-from scaling.analysis.words import plain, short
 from scaling.errors import ScalingError
 from scaling.record import COLUMNS
+from scaling.words import plain, short
 
 LOOSE = 10.0
 """Factor from the value to an end of its interval from which it is not determined."""

@@ -16,8 +16,8 @@ from scaling.analysis.outlook import fitted_range
 from scaling.analysis.prediction import Prediction, predict_budget
 from scaling.analysis.study import Study
 from scaling.analysis.study import fit as fit_envelope
-from scaling.analysis.words import plain, short, span
 from scaling.errors import ScalingError
+from scaling.words import duration, plain, short
 
 HELD_OUT = 0.2
 """Share of the points that the check of the laws is made on, where none was asked."""
@@ -25,7 +25,7 @@ REPEATED = 4.0
 """Epochs from which repeated data are worth clearly less than new ones (Muennighoff et
 al., arXiv 2305.16264)."""
 REMEDIES: Mapping[tuple[str, ...], str] = {
-    ("MOST DATA TRIED", "LEAST DATA TRIED", "FEW VALUES"): "Train the best sizes for "
+    ("MOST DATA TRIED", "LEAST DATA TRIED", "VALUES OF D"): "Train the best sizes for "
     "longer, at more values of D: where the longest run wins, a longer one may too",
     ("AT THE EDGE", "LARGEST SIZE", "SMALLEST SIZE"): "Widen the grid where the best "
     "lies at its edge: larger or smaller codebooks and models",
@@ -216,5 +216,5 @@ def _time(frame: pd.DataFrame, found: Prediction) -> Iterator[str]:
     ]
     yield (
         f"At the speed of the largest run ({run}) the next would take about "
-        f"{span(found.compute / flops * seconds)}"
+        f"{duration(found.compute / flops * seconds)}"
     )

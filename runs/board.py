@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
+from scaling.words import duration
+
 CLEAR = "\r\x1b[K"
 """Moves a terminal to the start of the line and clears it."""
 
@@ -108,19 +110,3 @@ class Board:
             f"{bar}{fraction:4.0%}  {self.done} of {self.jobs} jobs done, "
             f"{running} running, about {left} left"
         )
-
-
-def duration(seconds: float) -> str:
-    """Say a time as a person would.
-
-    >>> duration(42), duration(200), duration(9000), duration(1e6)
-    ('42 s', '3 min', '2.5 h', '12 days')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 172_800:
-        return f"{seconds / 3600:.1f} h"
-    days = seconds / 86400
-    return f"{days:,.0f} days" if days < 1000 else f"{days / 365.25:,.0f} years"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scaling.models.flops import non_vocab_params, vocab_params
-from scaling.runs.board import duration
 from scaling.runs.forecast import Forecast
 from scaling.runs.jobs import Job, TokenizerJob, TransformerJob
+from scaling.words import duration
 
 SHOWN = 60
 """Jobs of a kind that are all shown; of more, half as many from each end."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scaling.runs.board import duration
 from scaling.runs.watch_snapshot import Snapshot, Trouble
+from scaling.words import duration
 
 EVERY = 20.0
 """Seconds between two summaries, as between a launcher's."""

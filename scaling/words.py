@@ -1,4 +1,4 @@
-"""Numbers as a person says them."""
+"""Numbers and times as a person says them; imports nothing."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def short(value: float) -> str:
     return f"{value:,.0f}" if 100 <= value < 1e4 else plain(value)
 
 
-def span(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Say a time as a person would.
 
-    >>> span(42), span(200), span(9000), span(1e6)
+    >>> duration(42), duration(200), duration(9000), duration(1e6)
     ('42 s', '3 min', '2.5 h', '12 days')
     """
     if seconds < 90:
@@ -36,4 +36,5 @@ def span(seconds: float) -> str:
         return f"{seconds / 60:.0f} min"
     if seconds < 172_800:
         return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:,.0f} days"
+    days = seconds / 86400
+    return f"{days:,.0f} days" if days < 1000 else f"{days / 365.25:,.0f} years"

@@ -12,11 +12,17 @@ from scaling.analysis.axes import (
     canvas,
     codebook_axis,
     codebook_colours,
+    codebook_labels,
     decade_axis,
     house_style,
     size_colours,
     spread,
 )
+
+
+def test_codebooks_are_powers_of_two_together_or_not_at_all():
+    assert list(codebook_labels([64, 1024]).values()) == ["$2^{6}$", "$2^{10}$"]
+    assert list(codebook_labels([64, 1000]).values()) == ["64", "1,000"]
 
 
 def contrast(colour) -> float:

@@ -27,11 +27,25 @@ def test_a_best_codebook_at_the_edge_is_a_doubt(best, doubts):
 @pytest.mark.parametrize(("at_most", "doubts"), [(1, 0), (2, 1), (4, 1)])
 def test_a_frontier_of_the_longest_runs_is_a_doubt(at_most, doubts):
     points = pd.DataFrame({"size": ["A"] * 4, "D": [100.0] * 4})
-    frontier = points.assign(D=[100.0] * at_most + [30.0] * (4 - at_most))
+    frontier = points.assign(D=[100.0] * at_most + [30.0, 20.0, 10.0][: 4 - at_most])
     for law in ("D(C)", "N_nv(C)"):
         found = warnings_of(FORM_OF[law], points, points, frontier)
         assert len(found) == doubts
     assert not warnings_of(FORM_OF["L_u(C)"], points, points, frontier)
+
+
+@pytest.mark.parametrize(
+    ("data", "doubts"),
+    [([3e4, 30_010, 1.2e5], 1), ([3e4, 6e4, 1.2e5], 0), ([3e4, 1.2e5], 0)],
+)
+def test_a_law_of_two_amounts_of_data_is_a_step(data, doubts):
+    frontier = pd.DataFrame({"size": "A", "D": data})
+    points = pd.DataFrame({"size": ["A"], "D": [1e9]})
+    found = warnings_of(FORM_OF["D(C)"], points, points, frontier)
+    assert len(found) == doubts
+    if found:
+        assert found[0].startswith("ONLY 2 VALUES OF D among the points:")
+    assert not warnings_of(FORM_OF["N_nv(C)"], points, points, frontier)
 
 
 def test_without_sizes_nothing_is_known_of_the_design():

@@ -1,7 +1,7 @@
-"""The figure of a law over its rows: the law that predictions are made by, and errors.
+"""The figure of a law over its data: the law that predictions are made by, and errors.
 
 Its curves must be what `predict_budget` and `predict_run` say; its rows must have the
-residuals of the fit; held-out rows must be foretold by a fit that did not see them.
+residuals of the fit; held-out rows must be predicted by a fit that did not see them.
 """
 
 from pathlib import Path
@@ -123,6 +123,10 @@ def test_without_best_sizes_the_best_of_those_trained_is_drawn(small):
     for _, row in curve.iloc[::30].iterrows():
         losses = uncertain.fit.predict(sizes.assign(D=row["C"] / cost))
         assert row["law"] == pytest.approx(losses.min(), rel=1e-6)
+        had = small.points().set_index("N_nv")["D"].groupby(level=0).max()
+        most = had.iloc[np.abs(had.index - row["N_nv"]).argmin()]
+        within = row["C"] <= small.points()["C"].max() * (1 + 1e-9)
+        assert row["extrapolated"] == (not within or row["D"] > 1.05 * most)
     assert CURVES["trained"] in figure.caption
 
 
@@ -154,7 +158,7 @@ def test_rows_have_the_residuals_of_the_fit(uncertain, of_runs):
         np.testing.assert_allclose(rows["loss"], each.fit.sample.loss)
 
 
-def test_held_out_rows_are_foretold_by_a_fit_without_them(uncertain):
+def test_held_out_rows_are_predicted_by_a_fit_without_them(uncertain):
     figure, score = fit_figure(uncertain, 1e22), hold_out(uncertain.fit, 1e22)
     held, fitted = part(figure, "held out"), part(figure, "fitted")
     assert (len(held), len(fitted)) == (7, 28)
@@ -185,7 +189,7 @@ def test_the_law_is_printed_with_rounded_numbers(uncertain):
     first, second, third = fit_figure(uncertain).heading
     assert first == "L = E + A / N^α + B / D^β"
     assert "α = 0.355 ± 0.005" in second
-    assert third.startswith("n = 35 rows fitted, scatter 0.00")
+    assert third.startswith("n = 35 evaluations fitted, scatter 0.00")
 
 
 def test_parameters_that_are_not_determined_have_no_number():

@@ -72,7 +72,7 @@ def test_a_minimum_at_the_edge_is_hollow_with_its_reason(isoflops):
     refused = of(figure, "refused")
     assert refused["C"].tolist() == [pytest.approx(first)]
     assert "lowest at the smallest size tried" in refused["reason"].iloc[0]
-    assert "Hollow, no minimum at 1e+18 FLOPs: the parabola is lowest" in figure.caption
+    assert "Hollow, no minimum at 1e18 FLOPs: the parabola is lowest" in figure.caption
     assert_readable(figure)
 
 

@@ -1,5 +1,7 @@
 """N*, V*, D* against compute: what predictions say, over the points they rest on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -104,8 +106,22 @@ def test_an_interval_that_fills_the_panel_is_said_and_not_drawn(table):
     rows = rows.drop(columns="vocab_params")
     figure = optima_figure(one_law(fit_law(read(rows), "chinchilla")))
     ax = figure.draw()
-    assert "WIDER THAN THE PANEL" in ax.get_title("left")
+    assert "WIDER THAN THIS PANEL" in ax.get_title("left")
     assert_readable(figure)
+
+
+def test_steps_between_few_values_are_said(paper):
+    frontier = paper.study.frontier
+    steps = (
+        frontier["D"].where(frontier["D"] > 1e7, 1e6).where(frontier["D"] < 1e7, 1e8)
+    )
+    study = replace(paper.study, frontier=frontier.assign(D=steps))
+    figure = optima_figure(replace(paper, study=study))
+    assert "ONLY 2 VALUES OF D" in figure.titles["D"]
+    assert "only 2 values of D: the line joins steps" in figure.caption
+    assert "ONLY" not in figure.titles["N_nv"]
+    assert_readable(figure)
+    assert "ONLY" not in "".join(optima_figure(paper).titles.values())
 
 
 def test_laws_that_choose_nothing_are_refused(scamo):

@@ -102,6 +102,17 @@ def test_controls_are_labelled() -> None:
     assert speed["aria-label"] == "Speed"
 
 
+def test_a_named_player_says_what_it_shows_once() -> None:
+    pair = [Motion(joints=walk(), caption=HOSTILE, label=x) for x in ("real", "made")]
+    found = Elements(fragment(pair, "Clip 1"))
+    assert found.text.count(HOSTILE) == 1
+    (player,) = found.of("section")
+    assert player["aria-label"] == "Motion player: Clip 1"
+    assert [each["aria-label"] for each in found.of("input")] == ["Clip 1: Frame"]
+    other = Motion(joints=walk(), caption="walks", label="made")
+    assert Elements(fragment([pair[0], other], "Clip 1")).text.count(HOSTILE) == 1
+
+
 def test_nothing_points_outside() -> None:
     html = page([Motion(joints=walk())], "walk")
     pointing = ("src", "href", "srcset", "action", "poster", "data", "background")

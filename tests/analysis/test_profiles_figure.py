@@ -44,7 +44,7 @@ def test_parameters_without_an_end_are_readable_and_said(narrow):
     table = figure.to_frame().drop_duplicates("parameter").set_index("parameter")
     missing = table["low_open"] | table["high_open"]
     assert missing.any()
-    assert "bound of another parameter" in figure.caption
+    assert "another parameter's bound" in figure.caption
     shown = [text.get_text() for text in figure.page().findobj(Text)]
     assert sum("NO " in text for text in shown) == missing.sum()
     assert "no end" in shown
@@ -55,7 +55,7 @@ def test_where_all_ends_are_known_none_is_said_to_lack(figure):
     shown = [text.get_text() for text in figure.page().findobj(Text)]
     assert not any("NO " in text for text in shown)
     assert "no end" not in shown
-    assert "bound of another parameter" not in figure.caption
+    assert "another parameter's bound" not in figure.caption
 
 
 def test_curves_pass_through_the_estimate_and_the_ends(figure, law_fit):

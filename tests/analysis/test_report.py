@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from scaling.analysis import report_data
-from scaling.analysis.gallery import gallery
+from scaling.analysis.gallery import NAMES, gallery
+from scaling.analysis.lines import lines_of
 from scaling.analysis.material import Material
 from scaling.analysis.outlook import outlook
 from scaling.analysis.records import read
@@ -32,7 +33,7 @@ from scaling.analysis.report_data import (
 )
 from scaling.analysis.report_figures import pictures
 from scaling.analysis.report_flops import accounting
-from scaling.analysis.report_text import formulas
+from scaling.analysis.report_text import TITLES, formulas
 from scaling.analysis.study import fit
 from scaling.analysis.verdict import verdict
 from scaling.errors import ScalingError
@@ -186,6 +187,32 @@ def test_tables_without_sizes_have_no_accounting(tmp_path: Path) -> None:
     isoflop_table().to_csv(path, index=False)
     with pytest.raises(ScalingError, match="no column codebook_size, size"):
         accounting(Material(sources=[path]))
+
+
+def test_epochs_are_told_where_the_records_know_them(tmp_path: Path) -> None:
+    table = small_table()
+    table["unique_tokens"] = 5000
+    table["epochs"] = table["tokens"] / 5000
+    path = tmp_path / "small.csv"
+    table.to_csv(path, index=False)
+    html = page(Material(sources=[path]))
+    shown = data_of(html)
+    runs = pd.DataFrame(shown["runs"]["rows"], columns=shown["runs"]["columns"])  # type: ignore[call-overload]
+    assert runs["epochs"].to_numpy() == pytest.approx(runs["D"] / 5000, rel=1e-4)
+    assert shown["outlook"]["unique"] == 5000
+
+
+def test_the_law_of_the_codebook_and_the_source_are_named(
+    material: Material, html: str
+) -> None:
+    law = lines_of(material.study)["V"]
+    assert formulas(law.formula()) in html[html.index('id="laws"') :]
+    assert f"From data {material.records.data_hash}, by scaling" in html
+    assert html.index('id="verdict"') < html.index("<nav") < html.index('id="outlook"')
+
+
+def test_every_figure_and_table_has_a_title() -> None:
+    assert set(NAMES) == set(TITLES)
 
 
 # --- Many runs ----------------------------------------------------------------------

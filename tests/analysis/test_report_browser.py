@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
-from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
-from scaling.analysis.material import Material
 from scaling.analysis.outlook import outlook
-from scaling.analysis.player import Motion
-from scaling.analysis.report import Motions, page
-from scaling.runs import kinematic
-from tests.analysis.conftest import isoflop_table, small_table
+from tests.analysis.report_kit import (
+    HOSTILE,
+    Report,
+    Reports,
+    expected,
+    number,
+    same,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -29,46 +30,7 @@ CHROMIUM = next(
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome"
 )
-HOSTILE = '</script><script>hurt = 1</script>"><img src="x" onerror="hurt = 1">'
 KINDS = ["study", "isoflop", "scamo", "hostile"]
-
-
-class Report(NamedTuple):
-    """A page, and what it was made of."""
-
-    path: Path
-    material: Material
-
-
-def _material(kind: str, folder: Path) -> Material:
-    if kind == "scamo":
-        return Material(sources=["scamo"])
-    table = isoflop_table() if kind == "isoflop" else small_table()
-    if kind == "hostile":
-        table["run"] = table["run"].str.replace("w16", HOSTILE, regex=False)
-        table["size"] = "<b>" + table["size"]
-    path = folder / f"{kind}.csv"
-    table.to_csv(path, index=False)
-    return Material(sources=[path])
-
-
-class Reports(dict[str, Report]):
-    """Reports by kind, each written when it is first asked for."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __missing__(self, kind: str) -> Report:
-        material = _material(kind, self.folder)
-        motion = Motion(joints=kinematic.sequence(0, 7).joints[:40], caption=HOSTILE)
-        motions = Motions(run="best", groups=[[motion]]) if kind == "study" else None
-        path = self.folder / f"{kind}.html"
-        path.write_text(
-            page(material, motions=motions, missing={"Motions": HOSTILE}),
-            encoding="utf-8",
-        )
-        self[kind] = Report(path, material)
-        return self[kind]
 
 
 @pytest.fixture(scope="session")
@@ -118,35 +80,11 @@ def show(tab: Page, report: Report) -> pd.DataFrame:
     return outlook(report.material.laws)
 
 
-def number(text: str) -> float:
-    """Read what the page wrote: 1.25M, 1,600, 3×10¹², −2.298."""
-    plain = text.replace(",", "").replace("−", "-")
-    digits = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-    plain = re.sub("×10([⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+)", lambda m: "e" + m[1].translate(digits), plain)
-    return float(
-        re.sub("[kMB]", lambda m: {"k": "e3", "M": "e6", "B": "e9"}[m[0]], plain)
-    )
-
-
 def answers(tab: Page) -> list[list[float]]:
     """Read the slider's table: value, low, high of each quantity, then of the loss."""
     rows = tab.locator("#answers tr").all()
     cells = [row.locator("td").all_inner_texts() for row in rows]
     return [[number(x) for x in (best, *ends.split(" to "))] for best, ends in cells]
-
-
-def expected(row: pd.Series[float]) -> list[list[float]]:
-    names = [name for name in ("N", "N_nv", "N_v", "V", "D") if name in row]
-    sizes = [[row[n], row[f"{n}_low"], row[f"{n}_high"]] for n in names]
-    loss = [[row["loss"], row[f"{n}_low"], row[f"{n}_high"]] for n in ("loss", "new")]
-    return [*sizes, *loss]
-
-
-def same(shown: list[list[float]], wanted: list[list[float]]) -> bool:
-    """Whether numbers agree as far as they are written: 3 digits, 3 decimals."""
-    flat = (chain.from_iterable(rows) for rows in (shown, wanted))
-    pairs = zip(*flat, strict=True)
-    return all(a == pytest.approx(b, rel=5.1e-3, abs=5.1e-4) for a, b in pairs)
 
 
 # --- It opens, for everyone ---------------------------------------------------------
@@ -199,11 +137,45 @@ def test_paper_shows_the_verdict_and_no_controls(tab: Page, reports: Reports) ->
     tab.emulate_media(media="print", color_scheme="dark")
     assert tab.locator(".headline").is_visible()
     assert not any(
-        tab.locator(name).first.is_visible() for name in ("nav", "#compute", "#filter")
+        tab.locator(name).first.is_visible()
+        for name in ("nav", "#compute", "#filter", ".motion-player .controls")
     )
     ink = "getComputedStyle(document.body).color"
     assert tab.evaluate(ink) == "rgb(31, 39, 51)"  # as on a light page
     assert tab.pdf().startswith(b"%PDF")
+
+
+def test_a_figure_opens_at_full_size_and_closes(tab: Page, reports: Reports) -> None:
+    tab.set_viewport_size({"width": 390, "height": 800})
+    show(tab, reports["study"])
+    figure, large = tab.locator(".enlarge").first, tab.locator("#large img")
+    small = figure.bounding_box()
+    assert small is not None
+    assert small["x"] + small["width"] <= 390
+    for close in (
+        "Escape",
+        "Enter",
+    ):  # which presses Close
+        figure.click()
+        box = large.bounding_box()
+        assert box is not None
+        assert box["width"] > 2 * small["width"]
+        assert large.get_attribute("src") == figure.locator("img").get_attribute("src")
+        tab.keyboard.press(close)
+        assert large.is_hidden()
+
+
+def test_without_a_script_there_are_no_blank_boxes(
+    chromium: Browser, reports: Reports
+) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(reports["study"].path.as_uri())
+    for name in ("#cloud", "#band", "canvas", "#compute", "#filter", "#table"):
+        assert tab.locator(name).first.is_hidden()
+    assert tab.locator(".headline").is_visible()
+    assert tab.locator("#motions noscript").inner_text()
+    context.close()
 
 
 # --- The slider ---------------------------------------------------------------------
@@ -232,6 +204,67 @@ def test_the_slider_says_what_the_outlook_says(
     tab.fill("#typed", f"{between['C'][0]:.6g}")
     tab.keyboard.press("Tab")
     assert same(answers(tab), expected(between.iloc[0]))
+
+
+def typed(tab: Page, text: str) -> str:
+    """Type a budget; give what the page says of it."""
+    tab.fill("#typed", text)
+    tab.keyboard.press("Enter")
+    return tab.inner_text("#where")
+
+
+def test_both_ends_of_the_slider_are_those_of_the_table(
+    tab: Page, reports: Reports
+) -> None:
+    table = show(tab, reports["study"])
+    opened = (answers(tab), tab.inner_text("#where"))
+    tab.focus("#compute")
+    for key, row in (("Home", 0), ("End", -1)):
+        tab.keyboard.press(key)
+        assert same(answers(tab), expected(table.iloc[row]))
+    assert (answers(tab), tab.inner_text("#where")) == opened
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1,300,000,000,000", "1.3*10^12", "1.3×10¹²", "1.3e+12 flops", "13E11"],
+)
+def test_budgets_are_read_as_people_write_them(
+    tab: Page, reports: Reports, text: str
+) -> None:
+    table = show(tab, reports["study"])
+    assert table["C"].min() < 1.3e12 < table["C"].max()
+    assert typed(tab, text).startswith("1.3×10¹² FLOPs: ")
+    wanted = outlook(reports["study"].material.laws, [1.3e12])
+    assert same(answers(tab), expected(wanted.iloc[0]))
+
+
+def test_what_is_no_budget_is_told_and_changes_nothing(
+    tab: Page, reports: Reports
+) -> None:
+    show(tab, reports["study"])
+    before = (answers(tab), tab.input_value("#typed"))
+    for text in ("abc", "0", "-3", "", "1,2", "1e999", "3e"):
+        assert typed(tab, text).startswith(f"“{text}” is no number of FLOPs")
+        assert (answers(tab), tab.input_value("#typed")) == before
+    assert tab.get_attribute("#where", "aria-live") == "polite"
+
+
+def test_past_its_ends_the_slider_says_what_it_shows(
+    tab: Page, reports: Reports
+) -> None:
+    table = show(tab, reports["study"])
+    laws, end = reports["study"].material.laws, table["C"].iloc[-1]
+    assert "what the laws are asked" not in typed(tab, f"{1.04 * end:.6g}")
+    assert same(answers(tab), expected(outlook(laws, [1.04 * end]).iloc[0]))
+    assert "is beyond what the laws are asked; shown at" in typed(tab, "9e20")
+    assert same(answers(tab), expected(table.iloc[-1]))
+    assert "is below what the laws are asked; shown at" in typed(tab, "5")
+    most = end / 10
+    assert "inside the fitted range" in typed(tab, f"{most:.2e}")  # as it is written
+    assert "OUTSIDE" in typed(tab, f"{1.05 * most:.6g}")
+    assert "just past its largest" in tab.inner_text("#where")
+    assert "2 times its largest" in typed(tab, f"{2 * most:.6g}")
 
 
 def test_mouse_and_arrow_keys_move_the_slider(tab: Page, reports: Reports) -> None:
@@ -283,8 +316,44 @@ def test_the_table_sorts_and_filters(tab: Page, reports: Reports) -> None:
     tab.fill("#filter", "w32 V64")
     assert column(tab, 0) == ["w32-v64"]
     assert tab.inner_text("#count") == "1 of 12 runs"
+    assert tab.locator("#cloud circle.dim").count() == 11
     tab.fill("#filter", "none such")
     assert column(tab, 0) == []
+    assert tab.inner_text("#count") == "No run matches “none such”."
+    assert tab.locator("#cloud circle.dim").count() == 12
+
+
+def test_the_filter_finds_numbers_however_they_are_written(
+    tab: Page, reports: Reports
+) -> None:
+    show(tab, reports["study"])
+    tab.fill("#filter", "")
+    row = tab.locator("#table tbody tr").first.locator("th, td").all_inner_texts()
+    loss = next(cell for cell in row if cell.startswith("−"))
+    many = next(cell for cell in row if re.fullmatch(r"\d+(,\d{3})+", cell))
+    for word in (loss, loss.replace("−", "-"), many, many.replace(",", "")):
+        tab.fill("#filter", word)
+        assert row[0] in column(tab, 0)
+    arrow = "getComputedStyle(document.querySelector('{} button'), '::after').content"
+    sorted_by, other = "#table th[aria-sort=ascending]", "#table th[aria-sort=none]"
+    assert "▲" in tab.evaluate(arrow.format(sorted_by))
+    assert "▲" not in tab.evaluate(arrow.format(other))
+
+
+def test_a_run_of_the_table_is_shown_where_it_can_be_seen(
+    tab: Page, reports: Reports
+) -> None:
+    show(tab, reports["study"])
+    button = tab.locator("#table tbody button").last
+    tab.set_viewport_size({"width": 1100, "height": 420})
+    button.scroll_into_view_if_needed()
+    button.click()
+    assert tab.inner_text("#told").startswith(button.inner_text())
+    tab.set_viewport_size({"width": 1100, "height": 2400})
+    tab.locator("#runs").scroll_into_view_if_needed()
+    button.click()
+    assert tab.locator("#told").is_hidden()
+    assert tab.inner_text("#readout b") == button.inner_text()
 
 
 def test_pages_of_many_runs_turn(tab: Page, reports: Reports) -> None:

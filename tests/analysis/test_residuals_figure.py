@@ -109,7 +109,7 @@ def test_a_row_far_out_is_named():
     assert set(named["run"]) == {"run-17"}
     assert set(named["letter"]) == {"a"}
     assert len(named) == 4  # a panel each
-    assert "1 row more than 4 robust standard deviations out" in figure.caption
+    assert "1 evaluation more than 4 robust standard deviations out" in figure.caption
     assert "a: run-17, +0.18" in figure.caption
     assert_readable(figure)
 
@@ -121,7 +121,7 @@ def test_of_many_rows_far_out_three_runs_are_named():
     worst = figure.to_frame().query("letter != ''").drop_duplicates("letter")
     found = dict(zip(worst["letter"], worst["run"], strict=True))
     assert found == {"a": "run-15", "b": "run-21", "c": "run-9"}
-    assert "4 rows" in figure.caption
+    assert "4 evaluations" in figure.caption
 
 
 def test_labels_are_those_of_the_records(scamo):

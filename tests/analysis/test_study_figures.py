@@ -9,6 +9,7 @@ from pandas.testing import assert_frame_equal
 
 from scaling.analysis.axes import canvas
 from scaling.analysis.figure import save
+from scaling.analysis.fit_drawing import short
 from scaling.analysis.gallery import Gallery
 from scaling.analysis.records import read
 from scaling.analysis.study import Study, fit
@@ -180,10 +181,23 @@ def test_one_run_gives_the_figures_that_need_no_law(galleries):
     assert gallery.missing["figure3b"].startswith("L_u(C) has 1 point; a line needs")
 
 
+def test_intervals_wider_than_the_panel_are_said_and_not_shaded(small_study):
+    """Three points about a line: Student's t of one degree of freedom is wide."""
+    wide = replace(small_study.laws["N_nv(C)"], residual_sd=2.0)
+    study = replace(small_study, laws={**small_study.laws, "N_nv(C)": wide})
+    figure = study_figure("figure7b", None, study)
+    ax = figure.draw()
+    title = ax.get_title(loc="left")
+    assert "INTERVAL OF A NEW RUN WIDER THAN THIS PANEL" in title
+    before = len(study_figure("figure7b", None, small_study).draw().collections)
+    assert len(ax.collections) == before - 1
+    assert_readable(figure)
+
+
 def test_the_caption_says_the_compute_of_every_law(galleries):
     figure = find(galleries, "scamo", "figure3a")
     low, high = figure.law.x_range
-    expected = f"N_nv from {low:.2g} to {high:.2g}, C from 3.5e+14 to "
+    expected = f"N_nv from {short(low)} to {short(high)}, C from 3.5e14 to "
     assert expected in figure.caption
     caption = find(galleries, "scamo", "figure3b").caption
     assert caption.count("C from ") == 1

@@ -123,10 +123,9 @@ def test_the_paper_has_two_rows_and_fid_for_one_corpus(made):
     assert [ax.get_title(loc="left") for ax in page.axes[:5]] == TITLES
     assert [ax.get_ylabel() for ax in page.axes[::5]] == ["HumanML3D", "MotionUnion"]
     assert [t.get_text() for t in page.axes[9].texts] == ["not known"]
-    assert (
-        "13 tokenizers on HumanML3D (N unknown); 15 tokenizers on MotionUnion (N "
-        in (figure.caption)
-    )
+    said = "13 tokenizers on HumanML3D; 15 tokenizers on MotionUnion. "
+    assert said in figure.caption
+    assert "Dotted" not in figure.caption
 
 
 def test_the_lines_of_fig_6_come_of_table_3():
@@ -176,7 +175,7 @@ def test_codes_are_bounded_by_codebook_and_tokens(made):
     page = figure.page()
     for title in TITLES[2:4]:
         ax = panel(page, title)
-        assert [t.get_text() for t in ax.texts] == ["N = 16,471", "N = 32,942"]
+        assert [t.get_text() for t in ax.texts] == ["16,471 tokens", "32,942 tokens"]
         lines = {tuple(np.ravel(line.get_ydata())) for line in ax.lines}
         left, right = ax.get_xlim()
         assert {(left, right), (left / 2, right / 2)} < lines
@@ -197,7 +196,7 @@ def test_other_names_of_columns(tmp_path):
     path = tmp_path / "t.csv"
     table.to_csv(path, index=False)
     figure = tokenizer_figure(path)
-    assert "9 tokenizers on songs (N 16,471 or 32,942)" in figure.caption
+    assert "9 tokenizers on songs (16,471 or 32,942 test tokens)" in figure.caption
     assert len(figure.page().axes) == 5
 
 
@@ -212,11 +211,17 @@ def test_stores_of_one_corpus_share_a_row(tmp_path):
         of = table[table["quantizer"] == quantizer].assign(corpus=corpus)
         store(tmp_path / name, of)
     figure = tokenizer_figure([tmp_path / name for name in "abc"])
-    assert figure.to_frame()["corpus"].tolist() == ["a"] * 6 + ["c"] * 3
-    (tmp_path / "d").mkdir()
-    (tmp_path / "c").rename(tmp_path / "d" / "a")
-    figure = tokenizer_figure([tmp_path / "a", tmp_path / "d" / "a"])
-    assert set(figure.to_frame()["corpus"]) == {"corpus-bvh-1", "corpus-bvh-2"}
+    named = ["corpus-bvh-1"] * 6 + ["corpus-bvh-2"] * 3
+    assert figure.to_frame()["corpus"].tolist() == named
+    assert set(tokenizer_figure(tmp_path / "a").to_frame()["corpus"]) == {"bvh"}
+
+
+def test_a_store_that_names_no_corpus_is_called_by_its_study(tmp_path):
+    table = tokenizers(1).drop(columns="corpus", errors="ignore")
+    path = store(tmp_path / "folder", table)
+    assert set(tokenizer_figure(path).to_frame()["corpus"]) == {"folder"}
+    (path / "grid.json").write_text('{"study": "walks"}', encoding="utf-8")
+    assert set(tokenizer_figure(path).to_frame()["corpus"]) == {"walks"}
 
 
 def test_fid_of_an_evaluator_of_one_s_own_is_said(made, tmp_path):

@@ -9,7 +9,7 @@ from scaling.analysis.material import Material, usual_law
 from scaling.analysis.outlook import fitted_range
 from scaling.analysis.prediction import FAR, Estimate
 from scaling.analysis.verdict import _grade, verdict
-from scaling.analysis.words import span
+from scaling.words import duration
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_the_speed_of_the_largest_run_says_how_long_the_next_takes(table, tmp_pa
     table.assign(seconds=table["flops"] / 1e9).to_csv(path, index=False)
     found = verdict(Material(sources=[path]))
     seconds = found.next_run.compute / 1e9
-    assert f"would take about {span(seconds)}" in found.reasons[-1]
+    assert f"would take about {duration(seconds)}" in found.reasons[-1]
 
 
 @pytest.mark.parametrize(
