@@ -254,8 +254,8 @@ def _reason(fit: Fit, draws: Array | None) -> str:
         scatter = "ONE RUN: its rows are taken to err apart, which one run cannot show"
     elif runs < rows:
         scatter = (
-            f"the {rows} rows belong to {runs} runs, and rows of one run err together, "
-            "so that runs are what scatters"
+            f"the {rows} rows belong to {runs} runs; those of one run share its error, "
+            f"so that {runs} is the number that counts"
         )
     else:
         scatter = f"the scatter is that of {runs} runs, and may differ between them"

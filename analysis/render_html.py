@@ -108,7 +108,7 @@ def folded(title: str, content: str) -> str:
 
 def printed(words: str) -> str:
     """Hide the whole text that a terminal shows."""
-    return folded("All that is printed", f"<pre>{escape(words, quote=False)}</pre>")
+    return folded("Full text output", f"<pre>{escape(words, quote=False)}</pre>")
 
 
 # --- Results ------------------------------------------------------------------------

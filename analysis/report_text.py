@@ -19,9 +19,8 @@ GLOSSARY = {
     "N_v": "Vocabulary parameters: weights of that table, V times the model's width.",
     "N": "Parameters, all together: N_nv, N_v, and besides the head and what reads "
     "captions.",
-    "L_u": "Normalised test loss: how much better (below 0) the model foretells the "
-    "next token of unseen data than the frequency of the codes alone, in nats per "
-    "token. Lower is better.",
+    "L_u": "Normalised test loss: the loss on unseen data less that of guessing by how "
+    "frequent each code is, in nats per token; 0 is no better, lower is better.",
     "L": "Test loss: cross-entropy of the next token of unseen data, in nats per "
     "token. Lower is better.",
     "N*, V*, D*": "A star marks the best value at a given compute: the one that the "
@@ -36,7 +35,7 @@ GLOSSARY = {
     "is wider: runs scatter about the law.",
     "R²": "Share of the variance of the points that a law explains: 1 is all of it.",
     "Extrapolated": "Outside the compute of the runs that the law was fitted to.",
-    "Hold-out": "Runs kept from the fit, to see whether the law foretells them.",
+    "Hold-out": "Runs kept from the fit, to see whether the law predicts them.",
     "FSQ": "Finite scalar quantization: a tokenizer that rounds a few numbers to a few "
     "levels each; every combination of levels is a code.",
     "Utilisation": "Share of the codebook's codes that test data use at all.",

@@ -21,7 +21,7 @@ from scaling.analysis.axes import house_style
 from scaling.analysis.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
-DOTS, COLOURS = 110, 64
+DOTS, COLOURS, FEW, GAP = 110, 64, 24, 24
 
 RUNS = {
     "sources": ROOT / "examples/isoflops.csv",
@@ -60,14 +60,22 @@ def report_picture(page: Path, path: Path) -> None:
         )
         tab = browser.new_page(viewport={"width": 860, "height": 900})
         tab.goto(page.resolve().as_uri())
-        parts = [tab.locator(part).screenshot() for part in ("#verdict", "#outlook")]
+        box = tab.locator("#verdict").bounding_box()
+        below = tab.locator("#verdict h3").nth(1).bounding_box()
+        assert box is not None
+        assert below is not None
+        top = {**box, "height": below["y"] - box["y"] - 12}
+        parts = [
+            tab.screenshot(clip=top, full_page=True),
+            tab.locator("#outlook").screenshot(),
+        ]
         browser.close()
     pictures = [Image.open(BytesIO(part)).convert("RGB") for part in parts]
-    height = sum(picture.height for picture in pictures)
+    height = sum(picture.height for picture in pictures) + GAP
     sheet = Image.new("RGB", (pictures[0].width, height), "white")
     sheet.paste(pictures[0], (0, 0))
-    sheet.paste(pictures[1], (0, pictures[0].height))
-    sheet.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    sheet.paste(pictures[1], (0, pictures[0].height + GAP))
+    sheet.quantize(FEW, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scaling.errors import ScalingError
+from scaling.files import require_own, write_text
+
 if TYPE_CHECKING:
     from scaling.analysis.gallery import Gallery
     from scaling.analysis.material import Material
+    from scaling.analysis.report import Motions
     from scaling.api_laws import Given
+
+REPORT = "report.html"
+"""Name of the page, unless it is given another."""
 
 
 def figures(
@@ -92,14 +99,80 @@ def report(
     -------
     Path
         The page: one file, which needs no network.
-    """
-    from scaling.cli_report import write_report
 
-    return write_report(
-        [sources] if isinstance(sources, str | Path) else sources,
-        None if out is None else Path(out),
-        columns=columns,
+    Raises
+    ------
+    ScalingError
+        If a source cannot be read, or `out` is a file that is no report.
+    """
+    from scaling.analysis.material import Material
+    from scaling.analysis.report import MARK, page
+    from scaling.analysis.report_data import evaluations
+
+    named = [sources] if isinstance(sources, str | Path) else sources
+    material = Material(
+        sources=list(map(str, named)),
+        columns=columns or {},
         law=law,
         holdout=holdout,
-        motions=motions,
     )
+    alone = len(named) == 1 and material.stores
+    path = Path(out or (Path(named[0], REPORT) if alone else REPORT))
+    require_own(path, named, MARK)
+    evaluations(material)  # what cannot be read makes no report
+    shown, reason = _motions(material.stores) if motions else (None, "--no-motions")
+    html = page(
+        material,
+        motions=shown,
+        missing={} if shown else {"Motions": reason},
+        command=_command(named, columns or {}, law, holdout, motions=motions),
+    )
+    write_text(path, html)
+    return path
+
+
+def _motions(stores: Sequence[Path]) -> tuple[Motions | None, str]:
+    """Let the first store's best run answer; or say why there is nothing to see."""
+    from scaling.analysis.player import Motion
+    from scaling.analysis.report import Motions
+    from scaling.runs.showcase import showcase
+
+    if not stores:
+        return None, "no source is a run store, with a model that could be asked"
+    try:
+        found = showcase(stores[0])
+    except (OSError, ScalingError) as error:
+        return None, str(error)
+    groups = [
+        [
+            Motion(joints=motion.joints, caption=motion.caption, label=label)
+            for label, motion in answer.visible.items()
+        ]
+        for answer in found.answers
+    ]
+    notes = [
+        f"For “{answer.generated.caption}” the model ended at once: there is no motion."
+        for answer in found.answers
+        if not len(answer.generated.joints)
+    ]
+    return Motions(run=found.run, groups=groups, notes=notes), ""
+
+
+def _command(
+    sources: Sequence[str | Path],
+    columns: Mapping[str, str],
+    law: str | None,
+    holdout: float | None,
+    *,
+    motions: bool,
+) -> list[str]:
+    """Spell the command line that writes this report."""
+    named = ",".join(f"{name}={column}" for name, column in columns.items())
+    options = {
+        "--columns": named or None,
+        "--law": law,
+        "--holdout": None if holdout is None else f"{holdout:g}",
+    }
+    given = [word for pair in options.items() if pair[1] for word in pair]
+    quiet = [] if motions else ["--no-motions"]
+    return ["scaling", "report", *map(str, sources), *map(str, given), *quiet]

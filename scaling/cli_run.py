@@ -182,7 +182,7 @@ def _tell(
     outcome: Outcome, expected: Forecast, out: Path, *, report: bool, as_json: bool
 ) -> None:
     """Say how a launch ended, and where its table and its page lie."""
-    from scaling.cli_report import write_report
+    from scaling.api_figures import report as write_report
     from scaling.runs.store import RUNS, TOKENIZERS
 
     written = {"table": out / (RUNS if expected.plan.transformers else TOKENIZERS)}

@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from scaling.analysis.material import Material
 from scaling.analysis.report_flops import accounting
-from scaling.cli_report import report, write_report
+from scaling.api_figures import report as write_report
+from scaling.cli_report import report
 from scaling.errors import ScalingError
 
 if TYPE_CHECKING:
