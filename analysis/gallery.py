@@ -6,9 +6,11 @@ What the data does not allow has a reason in `Gallery.missing`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from scaling.analysis import study_figures
 from scaling.analysis.conventions_figure import conventions_figure
@@ -17,6 +19,7 @@ from scaling.analysis.data_figure import data_figure
 from scaling.analysis.extrapolation_figure import extrapolation_figure
 from scaling.analysis.figure import FORMATS, Figure, save
 from scaling.analysis.fit_figure import fit_figure
+from scaling.analysis.intervals import Uncertainty, uncertainty
 from scaling.analysis.isoflop_figure import isoflop_figure
 from scaling.analysis.learning_figure import learning_figure
 from scaling.analysis.material import Material
@@ -30,6 +33,9 @@ from scaling.analysis.tokenizer_figure import tokenizer_figure
 from scaling.errors import ScalingError, suggestion
 
 Maker = Callable[[Material], Figure]
+
+MOST_ROWS = 5_000
+"""Rows of one law that are drawn; more would be one blot, and take minutes."""
 
 
 def _of_study(name: str, material: Material) -> Figure:
@@ -58,13 +64,38 @@ def _quantities(material: Material) -> Mapping[str, Quantity] | None:
     return None if material.loaded is not None else material.records.quantities
 
 
-def _fit(material: Material) -> Figure:
+def _thinned(material: Material) -> tuple[Uncertainty, str]:
+    """Fit the law to no more rows than can be drawn; say if that leaves some out."""
     uncertain = material.uncertain
+    taken = uncertain.fit.sample
+    if taken.n <= MOST_ROWS:
+        return uncertain, ""
+    even = np.linspace(0, taken.n - 1, MOST_ROWS).round().astype(int)
+    chosen = np.zeros(taken.n, bool)
+    chosen[np.argsort(taken.order, kind="stable")[even]] = True
+    said = (
+        f" Fitted to, and drawn of, an even {MOST_ROWS:,} of {taken.n:,} evaluations."
+    )
+    return uncertainty(uncertain.fit.refit(rows=chosen)), said
+
+
+def _of_law(draw: Callable[[Uncertainty, Material], Figure]) -> Maker:
+    """Make a figure of one law, of not too many rows."""
+
+    def make(material: Material) -> Figure:
+        uncertain, said = _thinned(material)
+        figure = draw(uncertain, material)
+        return replace(figure, caption=figure.caption + said)
+
+    return make
+
+
+def _fit(uncertain: Uncertainty, material: Material) -> Figure:
     return fit_figure(uncertain, material.holdout, _quantities(material))
 
 
-def _residuals(material: Material) -> Figure:
-    return residuals_figure(material.uncertain.fit, _quantities(material))
+def _residuals(uncertain: Uncertainty, material: Material) -> Figure:
+    return residuals_figure(uncertain.fit, _quantities(material))
 
 
 def _surface(material: Material) -> Figure:
@@ -82,10 +113,10 @@ MAKERS: dict[str, Maker] = {
     "optima": lambda material: optima_figure(material.laws, material.outlook),
     "isoflop": lambda material: isoflop_figure(material.records),
     "surface": _surface,
-    "fit": _fit,
-    "residuals": _residuals,
-    "extrapolation": lambda material: extrapolation_figure(material.uncertain.fit),
-    "profiles": lambda material: profiles_figure(material.uncertain.fit),
+    "fit": _of_law(_fit),
+    "residuals": _of_law(_residuals),
+    "extrapolation": _of_law(lambda law, _: extrapolation_figure(law.fit)),
+    "profiles": _of_law(lambda law, _: profiles_figure(law.fit)),
     "conventions": lambda each: conventions_figure(each.records, each.stores),
     "learning": lambda each: learning_figure(each.records, each.stores),
     "cost": lambda each: cost_figure(each.records, each.stores, each.price),

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from scaling.runs.forecast import Forecast
+    from scaling.runs.sections import Grid
+
 
 def run(
     grid: str | Path,
@@ -57,7 +60,6 @@ def run(
     ScalingError
         If the grid has a mistake, the folder belongs to another, or jobs failed.
     """
-    from scaling.cli_run import close
     from scaling.runs import forkserver
     from scaling.runs.grid import load_grid
 
@@ -65,20 +67,24 @@ def run(
     study = load_grid(grid, [f"{key}={json.dumps(chosen[key])}" for key in chosen])
     with _own_main():
         forkserver.begin(threads or 1)  # its imports beside our own
+    store = Path(out or study.study)
+    _launch(_expected(study, store, jobs, threads, device), store)
+    return store
 
-    from scaling.runs.board import Board
+
+def _expected(
+    study: Grid, store: Path, jobs: int | None, threads: int | None, device: str
+) -> Forecast:
+    """Plan a grid for this machine."""
     from scaling.runs.claim import kept_parallel, kept_threads, require_own
     from scaling.runs.forecast import forecast
-    from scaling.runs.launch import jobs_done, launch
+    from scaling.runs.launch import jobs_done
     from scaling.runs.packing import Wish
     from scaling.runs.plan import expand
-    from scaling.runs.plan_table import plan_table
     from scaling.runs.slots import find_devices
     from scaling.runs.train import require_shares
-    from scaling.runs.worker import Place
-    from scaling.version import code_version
 
-    plan, store = expand(study), Path(out or study.study)
+    plan = expand(study)
     require_own(plan, store)
     wish = Wish(
         devices=find_devices(device),
@@ -88,14 +94,24 @@ def run(
     )
     if study.transformers is not None:
         require_shares(study.transformers.batch_size, wish.parallel.processes)
-    expected = forecast(plan, jobs_done(plan.jobs, store), wish)
+    return forecast(plan, jobs_done(plan.jobs, store), wish)
+
+
+def _launch(expected: Forecast, store: Path) -> None:
+    """Say what is to be done, and do it."""
+    from scaling.cli_run import close
+    from scaling.runs.board import Board
+    from scaling.runs.launch import launch
+    from scaling.runs.plan_table import plan_table
+    from scaling.runs.worker import Place
+    from scaling.version import code_version
+
     _say(plan_table(expected))
     slots = expected.packing.slots
     board = Board(expected.packing.seconds, expected.done, len(slots), sys.stderr)
     with _own_main():
         place = Place(out=store, code_version=code_version())
-        close(launch(plan, place, slots, board), as_json=False)
-    return store
+        close(launch(expected.plan, place, slots, board), as_json=False)
 
 
 @contextmanager

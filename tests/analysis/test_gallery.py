@@ -60,6 +60,12 @@ def test_what_was_asked_for_and_cannot_be_is_refused(losses):
         gallery(Material(sources=[losses]), only=["table4"])
 
 
+def test_of_many_rows_an_even_choice_is_drawn(losses, monkeypatch):
+    monkeypatch.setattr("scaling.analysis.gallery.MOST_ROWS", 40)
+    made = gallery(Material(sources=[losses], law="codebook"), only=["residuals"])
+    assert made["residuals"].caption.endswith("an even 40 of 96 evaluations.")
+
+
 @pytest.mark.parametrize(
     ("word", "name"),
     [("3b", "figure3b"), (" Figure8 ", "figure8"), ("4", "data"), ("isoflop",) * 2],
