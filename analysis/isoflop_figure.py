@@ -146,7 +146,7 @@ def _sentences(found: IsoFlop, how: str, loss: Quantity) -> Iterator[str]:
         f"{count(drawn, 'budget')} of compute: its lowest point is the best size."
     )
     if size == "N_nv":
-        yield "Each run has the codebook that is best for it."
+        yield "Each size has the best of its codebooks with a run as long as that."
     if how:
         yield how[0].upper() + how[1:] + "."
     if len(found.profiles) > drawn:

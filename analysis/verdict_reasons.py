@@ -13,7 +13,7 @@ from scaling.analysis.laws_file import Laws
 from scaling.analysis.layout import count
 from scaling.analysis.material import Material
 from scaling.analysis.outlook import fitted_range
-from scaling.analysis.prediction import Prediction, predict_budget
+from scaling.analysis.prediction import FAR, Prediction, predict_budget
 from scaling.analysis.study import Study
 from scaling.analysis.study import fit as fit_envelope
 from scaling.errors import ScalingError
@@ -27,6 +27,8 @@ al., arXiv 2305.16264)."""
 REMEDIES: Mapping[tuple[str, ...], str] = {
     ("MOST DATA TRIED", "LEAST DATA TRIED", "VALUES OF D"): "Train the best sizes for "
     "longer, at more values of D: where the longest run wins, a longer one may too",
+    ("CODEBOOK NOT TRIED",): "Keep to the codebooks that were tried, or train one as "
+    "large on the sizes that there are first",
     ("AT THE EDGE", "LARGEST SIZE", "SMALLEST SIZE"): "Widen the grid where the best "
     "lies at its edge: larger or smaller codebooks and models",
     (
@@ -59,6 +61,7 @@ def doubts(
         yield f"NOT DETERMINED: {names}; the interval reaches ten times off and further"
     if material.loaded is None:
         yield from _of_data(material.records.frame, found)
+        yield from _codebook(material, found)
         yield from _joint(material, found)
 
 
@@ -99,6 +102,23 @@ def _of_data(frame: pd.DataFrame, found: Prediction) -> Iterator[str]:
             f"REPEATED DATA: {short(built.tokens)} tokens are {epochs:.2g} epochs of "
             f"the {short(unique.max())} unique ones; the laws take them for new"
         )
+
+
+def _codebook(material: Material, found: Prediction) -> Iterator[str]:
+    """Doubt a codebook that no run had, beside the one that was best."""
+    built, study = found.configuration, material.laws.study
+    if built is None or study is None or not {"V", "N_nv"} <= set(study.minima):
+        return
+    tried, largest = study.minima["V"], study.minima["N_nv"].max()
+    if tried.min() <= built.codebook_size <= tried.max():
+        return
+    there = study.minima[study.minima["N_nv"] == largest]
+    best = there.sort_values("L_u")["V"].iloc[0]
+    yield (
+        f"CODEBOOK NOT TRIED: {built.codebook_size:,} codes, where runs had "
+        f"{short(tried.min())} to {short(tried.max())}; at the largest size tried "
+        f"V = {short(best)} was best"
+    )
 
 
 def _joint(material: Material, found: Prediction) -> Iterator[str]:
@@ -180,7 +200,7 @@ def _held_out(material: Material, study: Study) -> Iterator[str]:
         f"Held-out check: a law of the {law.n} cheaper points predicts the "
         f"{error.n} most expensive, up to {reach:.2g} times beyond: {inside.sum()} of "
         f"{error.n} within the 95 % interval, on average {abs(error.mean):.2g} {side} "
-        "than predicted"
+        f"than predicted; the run above reaches {FAR:g} times beyond"
     )
 
 

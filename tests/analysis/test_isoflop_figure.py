@@ -94,7 +94,7 @@ def test_training_curves_are_read_at_budgets_and_it_says_so():
     figure = isoflop_figure(read(curves()))
     assert figure.size == "N_nv"
     assert "Profiles read off training curves at 8 budgets" in figure.caption
-    assert "codebook that is best for it" in figure.caption
+    assert "the best of its codebooks with a run as long" in figure.caption
     assert set(figure.table["V"].dropna()) == {256}
     assert_readable(figure)
 

@@ -9,7 +9,7 @@ from scaling.analysis.material import Material, usual_law
 from scaling.analysis.outlook import fitted_range
 from scaling.analysis.prediction import FAR, Estimate
 from scaling.analysis.verdict import _grade, verdict
-from scaling.words import duration
+from scaling.words import duration, short
 
 
 @pytest.fixture
@@ -105,6 +105,20 @@ def test_one_seed_and_repeated_data_speak_against_it(table, tmp_path):
     warnings = " ".join(verdict(Material(sources=[path])).warnings)
     assert "ONE SEED: every run was trained once" in warnings
     assert re.search(r"REPEATED DATA: .* epochs of the 1,000 unique ones", warnings)
+
+
+def test_a_codebook_that_no_run_had_is_doubted(table, tmp_path):
+    path = tmp_path / "runs.csv"
+    table.to_csv(path, index=False)
+    found = verdict(Material(sources=[path]))
+    built = found.next_run.configuration.codebook_size
+    outside = not 64 <= built <= 1024
+    said = [each for each in found.warnings if "CODEBOOK NOT TRIED" in each]
+    assert bool(said) == outside
+    if outside:
+        last = table[table["non_vocab_params"] == 600_000]
+        best = last.loc[last["normalised_loss"].idxmin(), "codebook_size"]
+        assert said[0].endswith(f"V = {short(best)} was best")
 
 
 def test_the_speed_of_the_largest_run_says_how_long_the_next_takes(table, tmp_path):

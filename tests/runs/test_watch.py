@@ -307,8 +307,11 @@ def test_curves_share_one_scale() -> None:
 
 
 def test_a_terminal_without_unicode_gets_none() -> None:
-    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    written = io.BytesIO()
+    file = io.TextIOWrapper(written, encoding="ascii")
     Console(file=file, width=80).print(Screen(busy(2), 24))
+    file.flush()
+    assert b"jobs" in written.getvalue()
 
 
 def test_lines_tell_each_thing_once() -> None:
