@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 TOKENIZERS = """\
 tokenizer,corpus,quantizer,codebook_size,l1,mpjpe,codebook_utilisation,exponential_entropy,test_tokens
-a,corpus-1,fsq,64,0.4,120,1.0,50,1464
-b,corpus-1,vq,256,0.3,110,0.9,150,1464
+a,corpus-kinematic-13ee35ab,fsq,64,0.4,120,1.0,50,1464
+b,corpus-kinematic-13ee35ab,vq,256,0.3,110,0.9,150,1464
 """
 LOSSES = """\
 flops,normalised_loss,non_vocab_params,vocab_params,tokens,codebook_size
@@ -63,7 +63,7 @@ def test_a_store_of_tokenizers_alone_needs_no_option(
     assert done.returncode == 0, done.stderr
     files = ("tokenizers.svg", "tokenizers.csv", "table3.csv", "table3.md")
     assert done.stdout.splitlines() == [str(out / name) for name in files]
-    assert pd.read_csv(out / "tokenizers.csv")["corpus"].tolist() == ["store"] * 2
+    assert pd.read_csv(out / "tokenizers.csv")["corpus"].tolist() == ["kinematic"] * 2
 
 
 def test_the_paper_is_drawn_whole(tmp_path: Path, scaling: CommandLine) -> None:
