@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from scaling.analysis import study_figures
 from scaling.analysis.conventions_figure import conventions_figure
 from scaling.analysis.cost_figure import cost_figure
@@ -19,7 +17,7 @@ from scaling.analysis.data_figure import data_figure
 from scaling.analysis.extrapolation_figure import extrapolation_figure
 from scaling.analysis.figure import FORMATS, Figure, save
 from scaling.analysis.fit_figure import fit_figure
-from scaling.analysis.intervals import Uncertainty, uncertainty
+from scaling.analysis.intervals import Uncertainty
 from scaling.analysis.isoflop_figure import isoflop_figure
 from scaling.analysis.learning_figure import learning_figure
 from scaling.analysis.material import Material
@@ -33,9 +31,6 @@ from scaling.analysis.tokenizer_figure import tokenizer_figure
 from scaling.errors import ScalingError, suggestion
 
 Maker = Callable[[Material], Figure]
-
-MOST_ROWS = 5_000
-"""Rows of one law that are drawn; more would be one blot, and take minutes."""
 
 
 def _of_study(name: str, material: Material) -> Figure:
@@ -64,26 +59,11 @@ def _quantities(material: Material) -> Mapping[str, Quantity] | None:
     return None if material.loaded is not None else material.records.quantities
 
 
-def _thinned(material: Material) -> tuple[Uncertainty, str]:
-    """Fit the law to no more rows than can be drawn; say if that leaves some out."""
-    uncertain = material.uncertain
-    taken = uncertain.fit.sample
-    if taken.n <= MOST_ROWS:
-        return uncertain, ""
-    even = np.linspace(0, taken.n - 1, MOST_ROWS).round().astype(int)
-    chosen = np.zeros(taken.n, bool)
-    chosen[np.argsort(taken.order, kind="stable")[even]] = True
-    said = (
-        f" Fitted to, and drawn of, an even {MOST_ROWS:,} of {taken.n:,} evaluations."
-    )
-    return uncertainty(uncertain.fit.refit(rows=chosen)), said
-
-
 def _of_law(draw: Callable[[Uncertainty, Material], Figure]) -> Maker:
     """Make a figure of one law, of not too many rows."""
 
     def make(material: Material) -> Figure:
-        uncertain, said = _thinned(material)
+        uncertain, said = material.drawn
         figure = draw(uncertain, material)
         return replace(figure, caption=figure.caption + said)
 

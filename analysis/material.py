@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from scaling.analysis.fitting import fit_law
@@ -20,6 +21,8 @@ from scaling.analysis.table import Records
 from scaling.errors import ScalingError
 from scaling.record import CONFIG, run_folders
 
+MOST_ROWS = 5_000
+"""Rows of one law that are drawn; more would be one blot, and take minutes."""
 TOKENIZERS = "tokenizers.csv"
 """A run store's table of its tokenizers."""
 
@@ -66,6 +69,18 @@ class Material:
                 raise ScalingError("the file holds the laws of the envelope, not one")
             return self.loaded.uncertain
         return uncertainty(fit_law(self.records, self.law or usual_law(self.records)))
+
+    @cached_property
+    def drawn(self) -> tuple[Uncertainty, str]:
+        """The one law of no more rows than can be drawn, and what that leaves out."""
+        taken = self.uncertain.fit.sample
+        if taken.n <= MOST_ROWS:
+            return self.uncertain, ""
+        even = np.linspace(0, taken.n - 1, MOST_ROWS).round().astype(int)
+        chosen = np.zeros(taken.n, bool)
+        chosen[np.argsort(taken.order, kind="stable")[even]] = True
+        said = f" Of, and fitted to, an even {MOST_ROWS:,} of {taken.n:,} evaluations."
+        return uncertainty(self.uncertain.fit.refit(rows=chosen)), said
 
     @cached_property
     def laws(self) -> Laws:

@@ -61,7 +61,7 @@ def test_what_was_asked_for_and_cannot_be_is_refused(losses):
 
 
 def test_of_many_rows_an_even_choice_is_drawn(losses, monkeypatch):
-    monkeypatch.setattr("scaling.analysis.gallery.MOST_ROWS", 40)
+    monkeypatch.setattr("scaling.analysis.material.MOST_ROWS", 40)
     made = gallery(Material(sources=[losses], law="codebook"), only=["residuals"])
     assert made["residuals"].caption.endswith("an even 40 of 96 evaluations.")
 
