@@ -54,7 +54,10 @@ WHOLE_BATCHES = (
     "so it costs up to one batch more."
 )
 
-NOT_OF_THE_STUDY = ("sizes", "tokens", "compute", "points")
+NOT_OF_THE_STUDY = (
+    *("sizes", "tokens", "compute", "points"),
+    *("min_tokens", "max_tokens"),
+)
 """Keys of the template's transformers that name its own runs."""
 
 

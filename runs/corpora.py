@@ -317,8 +317,10 @@ def _summary(clips: Sequence[Clip]) -> dict[str, float]:
 
 
 def _kinematic(section: KinematicCorpus) -> Reading:
+    chosen = _chosen(section)
+
     def groups() -> Iterator[list[Source]]:
-        for index in range(section.sequences):
+        for index in chosen:
             made = kinematic.sequence(index, section.seed)
             yield [
                 Source(
@@ -329,7 +331,20 @@ def _kinematic(section: KinematicCorpus) -> Reading:
                 )
             ]
 
-    return Reading(section.sequences, groups())
+    return Reading(len(chosen), groups())
+
+
+def _chosen(section: KinematicCorpus) -> list[int]:
+    """List the motions to make: all, but of the test split so many at most.
+
+    >>> few = KinematicCorpus(sequences=60, test_sequences=2)
+    >>> [index for index in _chosen(few) if _split(index) == "test"]
+    [17, 18]
+    """
+    everything = range(section.sequences)
+    test = [index for index in everything if _split(index) == "test"]
+    dropped = set(test[section.test_sequences :]) if section.test_sequences else set()
+    return [index for index in everything if index not in dropped]
 
 
 TEST_SHARE = 0.15

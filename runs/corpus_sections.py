@@ -61,6 +61,9 @@ class KinematicCorpus(Section):
     """Motions to generate; 80 % train, 5 % validation, 15 % test."""
     seed: int = Field(default=0, ge=0)
     """Another seed, another corpus."""
+    test_sequences: PositiveInt | None = None
+    """Motions of the test split at most, the first ones; unset: all. Every evaluation
+    passes over them, so that a large corpus needs a bound."""
 
 
 class PackedCorpus(Section):

@@ -7,7 +7,7 @@ row and its spread are those of the built-in corpus; HumanML3D's are much the sa
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scaling.models.levels import DOWNSAMPLING
@@ -71,7 +71,11 @@ def extent_of(section: CorpusSection) -> Extent:
     """Measure a corpus before it is built, from its settings and its files' sizes."""
     match section:
         case KinematicCorpus():
-            return of_frames(section.sequences * FRAMES_PER_CLIP)
+            test = TEST_SHARE * section.sequences
+            fewer = min(test, section.test_sequences or test)
+            clips = section.sequences - test + fewer
+            extent = of_frames(clips * FRAMES_PER_CLIP)
+            return replace(extent, test_clips=fewer)
         case TextCorpus():
             return _of_text(section)
         case TokensCorpus():

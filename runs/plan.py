@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -123,6 +124,12 @@ def _transformer_jobs(
     ]
     # two budgets may buy the same tokens: that is one run
     once = {job.folder: job for column in columns for job in _runs(column)}
+    if not once:
+        raise ScalingError(
+            f"transformers: no compute budget buys {section.min_tokens:,} to "
+            f"{section.max_tokens or math.inf:,} tokens for any of the sizes; expected "
+            "one at least: widen min_tokens and max_tokens, or change the budgets"
+        )
     return [*([states] if states else []), *once.values()]
 
 
@@ -153,6 +160,8 @@ class _Column(NamedTuple):
 def _runs(column: _Column) -> Iterator[TransformerJob]:
     """Plan the runs of a column, each after the trunk that it branches from."""
     budgets = _token_budgets(column)
+    if not budgets:  # none within the bounds
+        return
     if column.section.schedule == "cosine":
         yield from (_transformer_job(column, tokens) for tokens in budgets)
         return
@@ -191,7 +200,8 @@ def _token_budgets(column: _Column) -> list[int]:
                 f"transformers.compute: {compute:g} FLOPs do not pay for one token of "
                 f"size {shape.name} ({3 * forward:g}); raise the budget"
             )
-    return sorted(set(budgets))
+    most = math.inf if section.max_tokens is None else section.max_tokens
+    return sorted({each for each in budgets if section.min_tokens <= each <= most})
 
 
 def _tokenizer_job(
@@ -258,7 +268,8 @@ def _transformer_job(
     kind: Literal["transformer", "trunk"] = "transformer",
 ) -> TransformerJob:
     tokenizer, states, shape, seed, section = column
-    aside = {"sizes", "tokens", "compute", "points", "text_encoder"}
+    aside = {"sizes", "tokens", "compute", "min_tokens", "max_tokens", "points"}
+    aside.add("text_encoder")
     if states:
         aside.add("text_vocab_size")
     if section.compile == "auto":  # as before there was a choice

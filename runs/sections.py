@@ -166,6 +166,12 @@ class Transformers(Section):
     """Token budgets D: one run of that many training tokens for each."""
     compute: tuple[float, ...] = ()
     """Compute budgets C in FLOPs (isoFLOP): D = C / (3 f) per size and codebook."""
+    min_tokens: Count = 0
+    """Leaves out the runs whose compute budget buys fewer tokens: large models that
+    would hardly train."""
+    max_tokens: Count | None = None
+    """Leaves out the runs whose compute budget buys more tokens: small models that
+    would see the corpus again and again."""
     points: tuple[Point, ...] = ()
     """Single runs in place of `sizes` and budgets; `scaling plan` writes them."""
     batch_size: PositiveInt = 128
@@ -259,6 +265,11 @@ class Transformers(Section):
             raise ValueError("names no size; give sizes: [44M, 4x4x128, ...]")
         if bool(self.tokens) == bool(self.compute):
             raise ValueError("needs budgets: either tokens: [...] or compute: [...]")
+        if (self.min_tokens or self.max_tokens is not None) and not self.compute:
+            raise ValueError(
+                "min_tokens and max_tokens choose among compute budgets, and there are "
+                "none; remove them"
+            )
         return self
 
     @property

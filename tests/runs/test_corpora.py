@@ -14,6 +14,7 @@ from scaling.files import read_json
 from scaling.models.motion import features, recover
 from scaling.models.skeleton import canonical
 from scaling.runs import corpora, kinematic
+from scaling.runs.extent import extent_of
 from scaling.runs.sections import KinematicCorpus, PackedCorpus
 from scaling.runs.sources import SPLITS
 
@@ -63,6 +64,19 @@ def test_a_generated_corpus_is_what_the_generator_makes(tmp_path: Path) -> None:
         expected = features(made.joints, "fixed")
         found = corpus.unnormalised(corpus.motion(clip))
         np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_a_bounded_test_split_is_the_first_of_the_whole(tmp_path: Path) -> None:
+    for folder, bound in (("whole", None), ("part", 4)):
+        (tmp_path / folder).mkdir()
+        section = KinematicCorpus(sequences=60, test_sequences=bound)
+        corpora.build(section, tmp_path / folder, silent)
+    whole, part = (corpora.load(tmp_path / folder) for folder in ("whole", "part"))
+    kept = [clip.name for clip in whole.split("test")][:4]
+    assert [clip.name for clip in part.split("test")] == kept
+    assert len(part.split("train")) == len(whole.split("train")) == 48
+    np.testing.assert_array_equal(part.mean, whole.mean)
+    assert extent_of(KinematicCorpus(sequences=60, test_sequences=4)).test_clips == 4
 
 
 def test_features_are_normalised_by_the_training_split(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ transformers:
     [
         ("transformers.tokens=[-5]", "budget -5 must be above 0"),
         ("transformers.compute=[1e12]", "either tokens: [...] or compute: [...]"),
+        ("transformers.max_tokens=9", "choose among compute budgets, and there are"),
         ("transformers.sizes=[]", "names no size"),
         ("transformers.sizes=[big]", "size 'big' is neither a name (44M, "),
         ("transformers.learning_rate=.nan", "learning_rate"),

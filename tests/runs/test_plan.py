@@ -62,6 +62,7 @@ def test_every_job_stands_after_those_it_needs(tmp_path: Path) -> None:
         ("tokenizers.seed=1", {"corpus"}),
         ("corpus.seed=1", set()),
         ("corpus.sequences=21", set()),
+        ("corpus.test_sequences=2", set()),
     ],
 )
 def test_a_change_renames_what_it_changes(
@@ -95,6 +96,28 @@ def test_a_setting_of_another_method_changes_nothing(
     before = [job.folder for job in expand(grid(tmp_path, always)).jobs]
     after = [job.folder for job in expand(grid(tmp_path, always, change)).jobs]
     assert before == after
+
+
+BUDGETS = ("transformers.tokens=[]", "transformers.compute=[1e8, 1e9]")
+
+
+def test_budgets_leave_out_what_they_hardly_train_or_train_for_ever(
+    tmp_path: Path,
+) -> None:
+    whole = expand(grid(tmp_path, *BUDGETS)).transformers
+    bounds = "transformers.min_tokens=1000", "transformers.max_tokens=1e4"
+    within = expand(grid(tmp_path, *BUDGETS, *bounds)).transformers
+    assert [job.folder for job in within] == [
+        job.folder for job in whole if 1000 <= job.tokens <= 10_000
+    ]
+    assert 0 < len(within) < len(whole)
+
+
+def test_bounds_that_leave_no_run_are_refused(tmp_path: Path) -> None:
+    bounds = "transformers.min_tokens=5", "transformers.max_tokens=6"
+    narrow = grid(tmp_path, *BUDGETS, *bounds)
+    with pytest.raises(ScalingError, match="no compute budget buys 5 to 6 tokens"):
+        expand(narrow)
 
 
 def test_a_larger_grid_keeps_the_runs_of_the_smaller(tmp_path: Path) -> None:
