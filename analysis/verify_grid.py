@@ -56,7 +56,7 @@ WHOLE_BATCHES = (
 
 NOT_OF_THE_STUDY = (
     *("sizes", "tokens", "compute", "points"),
-    *("min_tokens", "max_tokens"),
+    *("min_tokens", "max_tokens", "train_clips"),
 )
 """Keys of the template's transformers that name its own runs."""
 

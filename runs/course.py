@@ -35,14 +35,15 @@ class Course:
 
     @classmethod
     def of(cls, job: TransformerJob, rows: Rows) -> Course:
-        """Lay out a run on the rows of the training split.
+        """Lay out a run on the rows of the training split, or those that it may see.
 
         Raises
         ------
         ScalingError
             If its trunk leaves it no step.
         """
-        sampler = Sampler(rows, job.section.batch_size, job.seed)
+        (clips,) = job.section.train_clips
+        sampler = Sampler(rows.some(clips), job.section.batch_size, job.seed)
         after = sampler.tokens_after(job.tokens)
         start = sampler.steps_to(job.trunk_tokens)
         # a segment of a trunk may end in the batch in which the one before it did

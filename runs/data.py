@@ -56,6 +56,27 @@ class Rows:
         """Targets of each row: its motion tokens and one end token."""
         return Tokens.of(self.codes).lengths + 1
 
+    def some(self, count: int | None) -> Rows:
+        """Give so many rows, the first of a shuffle that is always the same.
+
+        Fewer rows are among more of them; None gives all.
+
+        Raises
+        ------
+        ScalingError
+            If there are not so many.
+        """
+        if count is None:
+            return self
+        if count > len(self.codes):
+            raise ScalingError(
+                f"transformers.train_clips: {count} are more than the training split's "
+                f"{len(self.codes)} rows; lower it, or write null for all"
+            )
+        chosen = np.sort(np.random.default_rng(0).permutation(len(self.codes))[:count])
+        codes, texts = Tokens.of(self.codes), Captions.of(self.texts)
+        return Rows(codes.select(chosen), texts.select(chosen), self.end)
+
     @property
     def longest(self) -> int:
         """Positions of the longest row with its longest caption."""

@@ -110,17 +110,18 @@ def _transformer_jobs(
         width = text_encoders.width_of(section.text_encoder)
         section = section.model_copy(update={"text_width": width})
         states = _text_job(tokenizers[0].corpus, section)
-    one_rate = [
-        section.model_copy(update={"learning_rate": rate})
+    settings = [
+        section.model_copy(update={"learning_rate": rate, "train_clips": (clips,)})
         for rate in section.learning_rates
+        for clips in section.train_clips
     ]
     _require_codebooks(section, tokenizers)
     columns = [
-        _Column(tokenizer, states, shape, seed, with_rate)
+        _Column(tokenizer, states, shape, seed, setting)
         for tokenizer in tokenizers
         for shape in _sizes(section, tokenizer.quantization)
         for seed in grid.seeds
-        for with_rate in one_rate
+        for setting in settings
     ]
     # two budgets may buy the same tokens: that is one run
     once = {job.folder: job for column in columns for job in _runs(column)}
@@ -272,8 +273,9 @@ def _transformer_job(
     aside.add("text_encoder")
     if states:
         aside.add("text_vocab_size")
-    if section.compile == "auto":  # as before there was a choice
-        aside.add("compile")
+    (clips,) = section.train_clips
+    before_a_choice = {"compile": section.compile == "auto", "train_clips": not clips}
+    aside |= {key for key, unset in before_a_choice.items() if unset}
     if section.schedule == "cosine":
         aside.add("cooldown")
     else:  # which the tokens say, of a trunk as of its branches
@@ -294,7 +296,9 @@ def _transformer_job(
         identity["trunk"] = trunk.folder
     swept = isinstance(section.learning_rate, float)
     rate = f"-lr{section.learning_rate:g}" if swept else ""
-    name = f"{shape.name}-{tokenizer.quantization.label}-d{tokens}{rate}-s{seed}"
+    amount = f"-u{clips}" if clips else ""
+    label = f"{tokenizer.quantization.label}-d{tokens}{amount}{rate}"
+    name = f"{shape.name}-{label}-s{seed}"
     prefix = "trunk-" if kind == "trunk" else ""
     return TransformerJob(
         folder=f"{prefix}{name}-{_hash(identity)}",

@@ -172,6 +172,9 @@ class Transformers(Section):
     max_tokens: Count | None = None
     """Leaves out the runs whose compute budget buys more tokens: small models that
     would see the corpus again and again."""
+    train_clips: tuple[PositiveInt | None, ...] = (None,)
+    """Rows of the training split that a run sees again and again, the first of a fixed
+    shuffle; a list: one run for each, so that unique data U is an axis; `null`: all."""
     points: tuple[Point, ...] = ()
     """Single runs in place of `sizes` and budgets; `scaling plan` writes them."""
     batch_size: PositiveInt = 128
@@ -231,6 +234,16 @@ class Transformers(Section):
             if budget <= 0:
                 raise ValueError(f"budget {budget:g} must be above 0; remove it")
         return tuple(dict.fromkeys(budgets))
+
+    @field_validator("train_clips", mode="before")
+    @classmethod
+    def _amounts(cls, value: Any) -> Any:
+        """Read one amount as a list of it; a list holds each once."""
+        if not isinstance(value, list | tuple):
+            return (value,)
+        if not value:
+            raise ValueError("names no amount; give one, or leave it out")
+        return tuple(dict.fromkeys(value))
 
     @field_validator("learning_rate", mode="before")
     @classmethod

@@ -124,6 +124,29 @@ def test_a_batch_larger_than_the_split_is_refused() -> None:
         Sampler(made([3] * 8), 9, seed=0)
 
 
+@given(few=st.integers(1, 20), more=st.integers(20, 40))
+def test_fewer_rows_are_among_more_of_them(few: int, more: int) -> None:
+    rows = made([1 + n for n in range(40)])  # by its length each row is known
+    assert rows.some(None) is rows
+    small, large = (rows.some(count) for count in (few, more))
+    assert (len(small.codes), len(large.codes)) == (few, more)
+    assert set(small.lengths) <= set(large.lengths)
+    for n, length in enumerate(small.lengths):
+        row = int(length) - 2
+        assert small.codes[n].tolist() == rows.codes[row].tolist()
+        assert [t.tolist() for t in small.texts[n]] == [
+            t.tolist() for t in rows.texts[row]
+        ]
+
+
+def test_more_rows_than_there_are_cannot_be_chosen() -> None:
+    rows = made([3] * 8)
+    with pytest.raises(
+        ScalingError, match=r"train_clips: 9 are more than .* split's 8"
+    ):
+        rows.some(9)
+
+
 def test_a_context_that_would_cut_a_row_is_refused() -> None:
     rows = Rows([np.zeros(10, np.int32)], [[text([1, 2, 3, 0])]], V)
     require_context(15, rows)

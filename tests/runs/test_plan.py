@@ -265,6 +265,16 @@ def test_a_list_of_learning_rates_is_an_axis(tmp_path: Path) -> None:
     assert all(f"-lr{run.section.learning_rate:g}-" in run.folder for run in runs)
 
 
+def test_the_amount_of_unique_data_is_an_axis(tmp_path: Path) -> None:
+    every = expand(grid(tmp_path, "seeds=[0]")).transformers
+    runs = expand(grid(tmp_path, "seeds=[0]", "transformers.train_clips=[8, null, 8]"))
+    assert len(runs.transformers) == 2 * len(every)
+    whole = {run.folder for run in every}
+    some = {run.folder for run in runs.transformers} - whole
+    assert len(some) == len(whole)
+    assert all("-u8-s0-" in folder for folder in some)
+
+
 def test_a_rule_falls_with_the_width(tmp_path: Path) -> None:
     change = "transformers.learning_rate={base: 0.01, width: 16, exponent: 0.5}"
     section = grid(tmp_path, change).transformers
