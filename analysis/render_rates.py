@@ -20,8 +20,10 @@ def _lines(found: Rates) -> Iterator[str]:
     loss = COLUMNS[found.loss].label if found.loss in COLUMNS else found.loss
     yield f"Learning rates of {found.source}, by {loss}"
     yield ""
-    rows = rate_rows(found)
+    rows = [[*cells, why.partition(":")[0]] for *cells, why in rate_rows(found)]
     yield from table(rows, right=range(1, len(rows[0]) - 2))
+    for reason in dict.fromkeys(cell.reason for cell in found.cells if cell.reason):
+        yield from wrap(reason, indent=2)
     yield ""
     yield from wrap(rule_text(found))
     if lines := found.yaml():
