@@ -13,6 +13,7 @@ is needed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -164,17 +165,35 @@ def recover(features: ArrayLike) -> Array:
     return np.concatenate([root[..., None, :], positions], axis=-2)
 
 
-def mean_std(features: ArrayLike) -> tuple[Array, Array]:
+def mean_std(clips: Sequence[ArrayLike]) -> tuple[Array, Array]:
     """Mean and standard deviation by which features are normalised; (263,) each.
 
     As in HumanML3D, the deviation is taken per dimension and then averaged inside each
     of `GROUPS`, so that the axes of one group keep their proportions.
+
+    Parameters
+    ----------
+    clips : sequence of array_like
+        Features of each, (frames, 263). They are gone through twice, one after another,
+        so that a corpus need not fit into memory.
     """
-    rows = _checked_features(features).reshape(-1, NUM_FEATURES)
-    mean, std = rows.mean(axis=0), rows.std(axis=0)
+    frames = sum(len(np.asarray(clip)) for clip in clips)
+    mean = _summed(clips) / frames
+    std = np.sqrt(_summed(clips, about=mean) / frames)
     for group in GROUPS.values():
         std[group] = std[group].mean()
     return mean, std
+
+
+def _summed(clips: Sequence[ArrayLike], about: Array | None = None) -> Array:
+    """Sum frames, or their squared distances from `about`, in their order."""
+    total = np.zeros(NUM_FEATURES)
+    for clip in clips:
+        rows = _checked_features(clip)
+        rows = rows if about is None else (rows - about) ** 2
+        # as one sum over all frames would round
+        total = np.add.reduce(np.vstack([total, rows]))
+    return total
 
 
 def mpjpe(a: ArrayLike, b: ArrayLike) -> float:

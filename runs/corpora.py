@@ -272,9 +272,7 @@ def _normalise(
 
 
 def _mean_std(raw: Float32, clips: Sequence[Clip]) -> tuple[Float32, Float32]:
-    training = np.concatenate(
-        [raw[c.start : c.start + c.frames] for c in clips if c.split == "train"]
-    )
+    training = [raw[c.start : c.start + c.frames] for c in clips if c.split == "train"]
     mean, std = mean_std(training)
     return mean.astype(np.float32), std.astype(np.float32)
 

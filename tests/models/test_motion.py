@@ -220,9 +220,19 @@ class TestStatistics:
     def test_std_is_averaged_inside_each_group(self) -> None:
         rows = np.zeros((2, NUM_FEATURES))
         rows[1, 1:3] = [2.0, 6.0]
-        mean, std = mean_std(rows)
+        mean, std = mean_std([rows])
         assert mean[:4].tolist() == [0, 1, 3, 0]
         assert std[:4].tolist() == [0, 2, 2, 0]
+
+    def test_clips_one_by_one_give_the_same_bits_as_all_at_once(self) -> None:
+        rows = np.random.default_rng(0).normal(3, 2, (500, NUM_FEATURES))
+        rows = rows.astype(np.float32)
+        for whole, cut in zip(
+            mean_std([rows]), mean_std(np.split(rows, [7, 250])), strict=True
+        ):
+            np.testing.assert_array_equal(whole, cut)
+        exact = rows.astype(np.float64)
+        np.testing.assert_array_equal(mean_std([rows])[0], exact.mean(axis=0))
 
     def test_mpjpe_aligns_pelvises_and_counts_millimetres(self) -> None:
         joints = standing(4)
@@ -282,7 +292,7 @@ class TestRealMotion:
 
     def test_mean_and_std_are_the_pack_s(self) -> None:
         rows = [features(canonical(clip)) for clip in clips(self.pack, "train")]
-        mean, std = mean_std(np.concatenate(rows))
+        mean, std = mean_std(rows)
         assert mean == pytest.approx(np.load(self.pack / "Mean.npy"), abs=1e-6)
         assert std == pytest.approx(np.load(self.pack / "Std.npy"), abs=1e-6)
 
