@@ -38,7 +38,7 @@ def predict_study(study: Study, compute: float, level: float = 0.95) -> Predicti
         )
     loss = study.laws["L_u(C)"]
     interval = loss.interval([compute], level)
-    lines = lines_of(study)
+    lines, direct = lines_of(study), study.laws.get("N_v(N_nv)")
     least, most = study.compute_range("L_u(C)")
     beyond = max(compute / most, least / compute, 1.0)
     warnings = [
@@ -59,6 +59,7 @@ def predict_study(study: Study, compute: float, level: float = 0.95) -> Predicti
         loss=_estimate(loss, compute, level),
         new_run=_ends(loss, interval.new_low[0], interval.new_high[0]),
         exponents={symbol: _slope(law, level) for symbol, law in lines.items()},
+        gamma=_slope(direct, level) if direct else None,
         level=level,
         method="Student's t about each line, n - 2 degrees of freedom",
         cost="",

@@ -81,6 +81,8 @@ class Prediction:
     """The nearest run that can be built."""
     not_built: str = ""
     """Why there is none."""
+    gamma: Estimate | None = None
+    """Exponent of N_v* in N_nv*, about this budget; None where a law has not both."""
     warnings: tuple[str, ...] = ()
     """What speaks against it, the bad state in capitals."""
 
@@ -107,6 +109,7 @@ class Prediction:
         fields = {n: getattr(self, n) for n in self.__slots__ if n != "configuration"}
         fields["quantities"] = {k: asdict(v) for k, v in self.quantities.items()}
         fields["exponents"] = {k: asdict(v) for k, v in self.exponents.items()}
+        fields["gamma"] = self.gamma and asdict(self.gamma)
         fields["loss"] = asdict(self.loss)
         low, high = self.new_run
         fields["new_run"] = {"low": low, "high": high}
@@ -165,6 +168,13 @@ def predict_budget(
         up, down = best(theta, math.exp(0.05)), best(theta, math.exp(-0.05))
         return np.asarray((up - down)[:, :-1] / 0.1)
 
+    def ratio(theta: Array) -> Array:
+        slopes = slope(theta)
+        return np.asarray(slopes[:, names.index("N_v")] / slopes[:, 0])[:, None]
+
+    gamma = None
+    if "N_v" in names:
+        (gamma,) = _estimates(fit, uncertainty, ratio, level)
     logs = _estimates(fit, uncertainty, best, level)
     slopes = _estimates(fit, uncertainty, slope, level)
     sizes = logs[:-1]
@@ -177,6 +187,7 @@ def predict_budget(
         at=dict(given or {}),
         quantities={n: _exp(e) for n, e in zip(names, sizes, strict=True)},
         exponents=dict(zip(names, slopes, strict=True)),
+        gamma=gamma,
         cost=str(spend.cost),
     )
 
@@ -222,6 +233,7 @@ def _prediction(
     at: Mapping[str, float],
     quantities: Mapping[str, Estimate] | None = None,
     exponents: Mapping[str, Estimate] | None = None,
+    gamma: Estimate | None = None,
     cost: str = "",
 ) -> Prediction:
     in_logs = fit.objective.space == "log"
@@ -250,6 +262,7 @@ def _prediction(
         loss=_exp(loss) if in_logs else loss,
         new_run=(low, high),
         exponents=exponents or {},
+        gamma=gamma,
         level=level,
         method=uncertainty.reason,
         cost=cost,

@@ -180,12 +180,15 @@ def prediction_rows(prediction: Prediction) -> list[tuple[str, ...]]:
     for name, each in prediction.quantities.items():
         grown = prediction.exponents.get(name)
         unit = f" {prediction.unit}" if name == "D" else ""
+        growth = f"C^({exponent(grown)})" if grown else ""
+        if name == "N_v" and prediction.gamma:
+            growth += f"\nN_nv^({exponent(prediction.gamma)})"
         rows.append(
             (
                 f"{name}*",
                 f"{each.value:.4g}{unit}",
                 f"{each.low:.4g} to {each.high:.4g}",
-                f"C^({exponent(grown)})" if grown else "",
+                growth,
             )
         )
     loss, (low, high) = prediction.loss, prediction.new_run

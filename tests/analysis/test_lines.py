@@ -18,6 +18,10 @@ def test_each_quantity_is_its_own_line(scamo_study):
         assert each.value == law.predict([1e18])[0]
         assert (each.low, each.high) == (interval.mean_low[0], interval.mean_high[0])
         assert found.exponents[symbol].value == law.slope
+    direct = scamo_study.laws["N_v(N_nv)"]
+    assert found.gamma is not None
+    assert found.gamma.value == direct.slope
+    assert (found.gamma.low, found.gamma.high) == direct.slope_interval()
     assert found.loss.value == pytest.approx(-5.2786, abs=1e-3)
     assert found.new_run[0] < found.loss.low < found.loss.high < found.new_run[1]
 

@@ -45,6 +45,25 @@ def test_a_budget_is_divided_by_the_law(fitted):
     assert found.cost.startswith("C = 6 N D, as the rows show")
 
 
+def test_gamma_is_the_ratio_of_the_two_exponents_with_an_interval_of_its_own():
+    random = np.random.default_rng(1)
+    low, high = [[12], [9], [18]], [[17], [14], [23]]
+    N_nv, N_v, D = np.exp(random.uniform(low, high, (3, 80)))
+    L = -8 + 400 / N_nv**0.4 + 60 / N_v**0.3 + 300 / D**0.35
+    L = L + 0.002 * random.standard_normal(80)
+    C = 6 * (N_nv + N_v) * D
+    fit = fit_law(
+        pd.DataFrame({"N_nv": N_nv, "N_v": N_v, "D": D, "C": C, "L": L}), "codebook"
+    )
+    found = predict_budget(fit, uncertainty(fit, "wald"), 1e16)
+    ratio = found.exponents["N_v"].value / found.exponents["N_nv"].value
+    assert found.gamma is not None
+    assert found.gamma.value == pytest.approx(ratio, rel=1e-6)
+    assert found.gamma.low < found.gamma.value < found.gamma.high
+    # both terms cost alike a parameter: a' A' / N^(a' + 1) is equal at the best sizes
+    assert found.gamma.value == pytest.approx(1.4 / 1.3, abs=0.1)
+
+
 def test_intervals_hold_their_values(fitted):
     found = predict_budget(*fitted, 1e21)
     estimates = [found.loss, *found.quantities.values(), *found.exponents.values()]
