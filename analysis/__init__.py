@@ -23,9 +23,12 @@ and for one law fitted to all rows::
     arms          two sets of rows -> a multiplier
     card          fit -> all that it should be judged by   (render_fit: as text)
     laws_file     a file of laws -> predictions            (lines: of the envelope)
+    freezing      laws, budget -> a prediction with intervals, frozen in a file
+    verification  that file, and what came of it           (outcome: the comparison)
 
 `isoflop` (minimum, parabola), `isoloss` and `vocabulary` answer without one law for all
-rows; `approaches` sets them beside it. `reference` holds ScaMo's published points;
+rows; `approaches` sets them beside it. `reference` holds ScaMo's published points,
+and `audit` lays the paper's claims beside them (audit_*: its parts);
 `measures` lets a score of generated motion stand for the loss.
 
 All of it is seen through figures, and read on one page::
@@ -34,6 +37,7 @@ All of it is seen through figures, and read on one page::
     outlook       laws -> predictions over budgets -> verdict: what to train next
     *_figure      the numbers of one figure, and its caption  (*_drawing: how it looks)
     histories     run stores -> all evaluations, trunks too: what learning curves need
+    tested        a study's verifications, in words and rows
     figure        what every figure is, and its files     (axes, drawing: the style)
     tables        the paper's tables 3 to 6
     gallery       material -> every figure and table that it allows

@@ -13,7 +13,7 @@ norms, text projection, the tables of codes and of text, and the head of V + 1 r
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
@@ -173,6 +173,7 @@ def nearest(
     text_width: int = 64,
     text_vocab_size: int = 512,
     codebook: int | None = None,
+    books: Sequence[Codebook] = (),
     tokens_per_step: float | None = None,
 ) -> Configuration:
     """Find the configuration near a law's optimum with the lowest predicted loss.
@@ -192,6 +193,8 @@ def nearest(
         What the counts depend on, as in `Counting`.
     codebook : int, optional
         V, number of codes, for a law that says nothing on it.
+    books : sequence of Codebook
+        Those to choose among; by default all FSQ level sets.
     tokens_per_step : float, optional
         Mean tokens of a batch, to give the number of steps.
 
@@ -216,7 +219,9 @@ def nearest(
         text_width=text_width,
         text_vocab_size=text_vocab_size,
     )
-    near = candidates(compute, wanted=wanted, counting=counting, codebook=codebook)
+    near = candidates(
+        compute, wanted=wanted, counting=counting, codebook=codebook, books=books
+    )
     losses = np.asarray(loss(near.columns), float)
     best = int(np.lexsort((near.distance, losses))[0])  # a NaN comes last
     if not math.isfinite(losses[best]):
@@ -262,13 +267,16 @@ def candidates(
     wanted: Mapping[str, float],
     counting: Counting,
     codebook: int | None = None,
+    books: Sequence[Codebook] = (),
 ) -> Candidates:
     """List what competes: all that lies at most `NEAR` further off than the closest.
 
     Parameters and errors are those of `nearest`.
     """
     _check(compute, wanted, codebook)
-    books = codebooks() if codebook is None else (codebook_of(codebook),)
+    books = tuple(books) or codebooks()
+    if codebook is not None:
+        books = (codebook_of(codebook),)
     counts = _counts(counting, books)
     distance = _octaves(counts, wanted, AIMS if codebook is None else AIMS[:2])
     close = np.nonzero(distance <= distance.min() + math.log2(NEAR))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 
 
@@ -39,14 +40,43 @@ def best_evaluations(points: pd.DataFrame) -> pd.DataFrame:
     return _by_compute(lowest_first.drop_duplicates("run"))
 
 
-def envelope(minima: pd.DataFrame) -> pd.DataFrame:
+SAME_BUDGET = 0.02
+"""Share by which runs of one compute budget may differ: they train on whole batches."""
+SHARING = 3
+"""Runs that share a budget on average, from which on a study is one of budgets."""
+
+
+def same_budget(C: pd.Series[float]) -> float:
+    """Give the share by which computes may differ and be one budget.
+
+    It is 0 unless the runs were plainly given a few budgets, so that near ties of
+    other studies stay apart, ScaMo's among them.
+
+    >>> same_budget(pd.Series([1.0, 1.001, 0.999, 10.0, 10.01, 9.99]))
+    0.02
+    >>> same_budget(pd.Series([1.0, 1.001, 3.0, 10.0]))
+    0.0
+    """
+    ordered = C.dropna().sort_values()
+    groups = 1 + int((ordered.pct_change() > SAME_BUDGET).sum())
+    return SAME_BUDGET if len(ordered) >= SHARING * groups else 0.0
+
+
+def envelope(minima: pd.DataFrame, same: float | None = None) -> pd.DataFrame:
     """Keep the runs whose loss is lower than that of every run with less compute.
+
+    Of runs that were given one budget, and by a batch more or less did not spend quite
+    the same, only the best can stand: the others would otherwise be kept or dropped by
+    which of them spent a little less.
 
     Parameters
     ----------
     minima : DataFrame
         One row per run: `C` in FLOPs, `L_u` in nats per token. Rows whose compute is
         not known (NaN) cannot be placed and are left out.
+    same : float, optional
+        Share by which computes may differ and be one budget; by default as
+        `same_budget` finds, 0 is the bare rule.
 
     Returns
     -------
@@ -60,8 +90,12 @@ def envelope(minima: pd.DataFrame) -> pd.DataFrame:
     ['a', 'c']
     """
     ordered = _by_compute(minima.dropna(subset="C"))
-    lowest_before = ordered["L_u"].cummin().shift(fill_value=math.inf)
-    return ordered[ordered["L_u"] < lowest_before].reset_index(drop=True)
+    lowest, C = ordered["L_u"].cummin(), ordered["C"].to_numpy()
+    share = same_budget(ordered["C"]) if same is None else same
+    within = np.searchsorted(C, C * (1 + share), side="right") - 1
+    kept = ordered["L_u"] < lowest.shift(fill_value=math.inf)
+    kept &= ordered["L_u"].to_numpy() <= lowest.to_numpy()[within]
+    return ordered[kept].reset_index(drop=True)
 
 
 def best_codebooks(minima: pd.DataFrame) -> pd.DataFrame:

@@ -27,7 +27,9 @@ from scaling.analysis.residuals_figure import residuals_figure
 from scaling.analysis.surface_figure import surface_figure
 from scaling.analysis.table import Quantity
 from scaling.analysis.tables import TABLES, Table, corpus, save_table
+from scaling.analysis.tested import all_tested, foremost
 from scaling.analysis.tokenizer_figure import tokenizer_figure
+from scaling.analysis.verification_figure import verification_figure
 from scaling.errors import ScalingError, suggestion
 
 Maker = Callable[[Material], Figure]
@@ -97,6 +99,7 @@ MAKERS: dict[str, Maker] = {
     "residuals": _of_law(_residuals),
     "extrapolation": _of_law(lambda law, _: extrapolation_figure(law.fit)),
     "profiles": _of_law(lambda law, _: profiles_figure(law.fit)),
+    "verification": lambda each: verification_figure(*foremost(all_tested(each))),
     "conventions": lambda each: conventions_figure(each.records, each.stores),
     "learning": lambda each: learning_figure(each.records, each.stores),
     "cost": lambda each: cost_figure(each.records, each.stores, each.price),

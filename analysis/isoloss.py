@@ -137,7 +137,7 @@ def _log_compute(curve: pd.DataFrame, level: float) -> float:
 
     What counts is the lowest loss so far, which falls from one record to the next.
     """
-    records = envelope(curve.assign(run=""))
+    records = envelope(curve.assign(run=""), same=0)
     fallen = -records["L_u"].to_numpy()
     t = np.log(records["C"].to_numpy(float))
     return float(np.interp(-level, fallen, t, left=math.nan, right=math.nan))

@@ -18,14 +18,21 @@ from scaling.analysis.intervals import Uncertainty
 from scaling.analysis.lines import predict_study
 from scaling.analysis.prediction import (
     LEVEL,
+    Estimate,
     Prediction,
     predict_budget,
     predict_run,
 )
 from scaling.analysis.records import NAMES
+from scaling.analysis.shapes import Codebook
 from scaling.analysis.study import KIND as STUDY
 from scaling.analysis.study import Study, read_fields
-from scaling.analysis.verify_grid import counting_of, find_template, grid_for
+from scaling.analysis.verify_grid import (
+    codebooks_of,
+    counting_of,
+    find_template,
+    grid_for,
+)
 from scaling.errors import ScalingError
 from scaling.models.flops import CONVENTIONS
 from scaling.models.levels import DOWNSAMPLING
@@ -33,6 +40,8 @@ from scaling.models.skeleton import FPS
 
 FAR = 2.0
 """Factor off what is best from which a run that can be built is not near it."""
+BESIDE = math.sqrt(2)
+"""Factor by which a codebook may lie outside a study's and be as good as its last."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +138,7 @@ class Laws:
             text_width=counting.text_width,
             text_vocab_size=counting.text_vocab_size,
             codebook=codebook,
+            books=self._books(prediction.quantities.get("V")),
             tokens_per_step=self.fit.sample.tokens_per_step if self.fit else None,
         )
         off = {n: r for n, r in built.of_wanted.items() if not 1 / FAR < r < FAR}
@@ -139,6 +149,21 @@ class Laws:
         return replace(
             prediction, configuration=built, warnings=(*prediction.warnings, *said)
         )
+
+    def _books(self, wanted: Estimate | None) -> tuple[Codebook, ...]:
+        """Give the study's own codebooks, unless one far from them is wanted.
+
+        Their tokenizers are there, so that a run changes size and data alone. Nothing
+        but FSQ's level sets says which others there might be.
+        """
+        own = codebooks_of(self.template) if self.template else ()
+        codes = [book.codes for book in own]
+        beyond = (
+            wanted is not None
+            and codes
+            and not (min(codes) / BESIDE <= wanted.value <= max(codes) * BESIDE)
+        )
+        return () if beyond and own[0].levels else own
 
     def only_codebook(self) -> int | None:
         """Give the codebook of the rows, where they have one."""
@@ -214,16 +239,26 @@ def load_laws(path: str | Path) -> Laws:
     """
     fields = read_fields(path)
     try:
-        if fields.get("kind", STUDY) == STUDY:
-            study = Study.from_dict(fields)
-            return Laws(sources=study.sources, study=study)
-        uncertain = card.load(fields)
+        return laws_of(fields)
     except ScalingError as error:
         raise ScalingError(f"{path}: {error}") from error
-    fit = uncertain.fit
+
+
+def laws_of(fields: Mapping[str, Any]) -> Laws:
+    """Rebuild laws from what `scaling fit --out` writes.
+
+    Raises
+    ------
+    ScalingError
+        If a field is missing, or misshapen.
+    """
+    if fields.get("kind", STUDY) == STUDY:
+        study = Study.from_dict(fields)
+        return Laws(sources=study.sources, study=study)
+    uncertain = card.load(fields)
     return Laws(
-        sources=fit.sample.sources,
-        fit=fit,
+        sources=uncertain.fit.sample.sources,
+        fit=uncertain.fit,
         uncertain=uncertain,
         warnings=tuple(fields.get("warnings", ())),
     )

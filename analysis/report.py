@@ -2,8 +2,8 @@
 
 ::
 
-    verdict -> slider of compute -> runs -> figures -> tables -> motions
-            -> FLOPs -> laws in full -> how to make it again -> symbols
+    verdict -> slider of compute -> predictions tested -> runs -> figures -> tables
+            -> motions -> FLOPs -> laws in full -> how to make it again -> symbols
 
 `report.html` is its template, `report.css` its style; `report.js` and `report_runs.js`
 are what moves on it.
@@ -24,7 +24,7 @@ import yaml
 from markupsafe import Markup
 
 from scaling import __version__
-from scaling.analysis import player
+from scaling.analysis import player, tested
 from scaling.analysis.card import card
 from scaling.analysis.gallery import gallery
 from scaling.analysis.layout import count
@@ -126,6 +126,7 @@ def page(
         loss=_loss(material),
         verdict=found,
         outlook=make("Slider of compute", outlook_json, material, found.next_run),
+        tested=make("Predictions put to the test", tested.rows, material),
         runs=runs,
         figures=pictures(shown.figures),
         tables=[set_html(table_html(table)) for table in shown.tables],

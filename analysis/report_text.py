@@ -67,6 +67,7 @@ TITLES = {
     "residuals": "What the law leaves over",
     "extrapolation": "Error of predictions by how far they reach",
     "profiles": "How well the rows determine the law",
+    "verification": "A prediction put to the test",
     "conventions": "FLOPs conventions side by side",
     "learning": "Learning curves",
     "cost": "Throughput and cost",

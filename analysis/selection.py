@@ -32,6 +32,9 @@ from scaling.files import jsonable
 
 Array = NDArray[np.float64]
 
+FEW_LACKING = 0.1
+"""Share of the rows that may lack an input of a law, and are then left out for all."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Criteria:
@@ -240,7 +243,8 @@ def _lacking(table: pd.DataFrame, law: Formula) -> str:
     for name in law.all_inputs:
         if name not in table:
             return f"needs {name}, which the table does not hold"
-        if unknown := int(table[name].isna().sum()):
+        unknown = int(table[name].isna().sum())
+        if unknown > FEW_LACKING * len(table):
             return f"needs {name}, which {unknown} of {len(table)} rows lack"
     return ""
 

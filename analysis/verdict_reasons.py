@@ -16,6 +16,7 @@ from scaling.analysis.outlook import fitted_range
 from scaling.analysis.prediction import FAR, Prediction, predict_budget
 from scaling.analysis.study import Study
 from scaling.analysis.study import fit as fit_envelope
+from scaling.analysis.tested import beside, misses, support
 from scaling.errors import ScalingError
 from scaling.words import duration, plain, short
 
@@ -42,8 +43,12 @@ REMEDIES: Mapping[tuple[str, ...], str] = {
     ("ONE SEED",): "Train the best runs again with a second seed (seeds: [0, 1]): that "
     "shows how far chance alone moves a loss",
     ("REPEATED DATA",): "Get more unique data before a longer run",
-    ("HELD-OUT", "DELTA DECIDES", "JOINT LAW"): "Look at the residuals: a law may have "
-    "the wrong form here",
+    (
+        "HELD-OUT",
+        "DELTA DECIDES",
+        "JOINT LAW",
+        "PREDICTION MISSED",
+    ): "Look at the residuals: a law may have the wrong form here",
 }
 """What to do about warnings that contain certain words."""
 
@@ -59,10 +64,26 @@ def doubts(
     if undetermined:
         names = ", ".join(f"{name}*" for name in undetermined)
         yield f"NOT DETERMINED: {names}; the interval reaches ten times off and further"
+    yield from _missed(material)
     if material.loaded is None:
         yield from _of_data(material.records.frame, found)
         yield from _codebook(material, found)
         yield from _joint(material, found)
+
+
+def _missed(material: Material) -> Iterator[str]:
+    """Doubt laws whose predictions did not come true, and seals that do not hold."""
+    try:
+        yield from misses(beside(material))
+    except ScalingError as reason:
+        yield f"BROKEN SEAL: {reason}"
+
+
+def _came_true(material: Material) -> list[str]:
+    try:
+        return support(beside(material))
+    except ScalingError:  # said among the doubts
+        return []
 
 
 def merged(warnings: Iterable[str]) -> list[str]:
@@ -153,6 +174,7 @@ def advice(warnings: Iterable[str]) -> Iterator[str]:
 
 def reasons(material: Material, laws: Laws, found: Prediction) -> Iterator[str]:
     """Say what a prediction rests on, and how well such predictions came true."""
+    yield from _came_true(material)
     low, high = fitted_range(laws)
     decades = math.log10(high / low)
     over = f"from {plain(low)} to {plain(high)} FLOPs ({decades:.1f} decades)"

@@ -20,7 +20,7 @@ from scaling.analysis.shapes import Codebook
 from scaling.errors import ScalingError
 from scaling.files import read_json
 from scaling.models.flops import non_vocab_params
-from scaling.models.levels import LEVELS
+from scaling.models.levels import LEVELS, codebook_size
 
 Grid = Mapping[str, Any]
 
@@ -95,6 +95,22 @@ text_vocab_size=512)
     return Counting(
         **{f: section[key] for f, key in SETTINGS.items() if key in section}
     )
+
+
+def codebooks_of(template: Grid) -> tuple[Codebook, ...]:
+    """Read the codebooks of a study from its grid.
+
+    >>> [book.codes for book in codebooks_of({"tokenizers": {"codebooks": [64, 256]}})]
+    [64, 240]
+    """
+    studied = template.get("tokenizers") or {}
+    sizes = studied.get("codebooks") or ()
+    if _without_levels(template):
+        return tuple(Codebook(codes=codes) for codes in sizes)
+    levels = [LEVELS[nominal] for nominal in sizes] + [
+        tuple(written) for written in studied.get("levels") or ()
+    ]
+    return tuple(Codebook(codes=codebook_size(each), levels=each) for each in levels)
 
 
 def grid_for(

@@ -152,7 +152,7 @@ def approach1(
             "all rows have the same N_v; the best codebook needs runs that differ in "
             "it: train more than one codebook"
         )
-    table = envelope(points.assign(run=points.get("run", "")))
+    table = envelope(points.assign(run=points.get("run", "")), same=0)
     symbols = [symbol for symbol in ("N_nv", "N_v", "D", "H") if symbol in table]
     laws = {
         f"{symbol}(C)": line(

@@ -13,6 +13,10 @@ from scaling.runs.plan import Plan
 from scaling.runs.slots import Slot
 from scaling.runs.store import GRID
 
+BEFORE = ("prediction.json", "verify.yaml")
+"""Files that may lie in a folder before it is a store: what `scaling verify` foretold,
+and the grid that puts it to the test."""
+
 
 def claim(plan: Plan, out: Path, slot: Slot, ttl: float = lease.TTL) -> None:
     """Make a folder the store of a grid, whoever else does the same.
@@ -94,4 +98,4 @@ def require_own(plan: Plan, out: Path) -> None:
 
 def _is_foreign(path: Path) -> bool:
     """Whether no launcher that was killed at its start can have left this."""
-    return not path.name.startswith((lease.PREFIX, ASIDE))
+    return not path.name.startswith((lease.PREFIX, ASIDE)) and path.name not in BEFORE

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from scaling.api_run import import_logs as import_logs
     from scaling.api_run import run as run
     from scaling.api_run import status as status
+    from scaling.api_verify import verify as verify
     from scaling.runs.trained import load_run as load_run
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ _HOMES = {
     "fit": "scaling.api_laws",
     "predict": "scaling.api_next",
     "plan": "scaling.api_next",
+    "verify": "scaling.api_verify",
     "compare": "scaling.api_laws",
     "rates": "scaling.api_next",
     "figures": "scaling.api_figures",

@@ -68,7 +68,7 @@ def run(
     with _own_main():
         forkserver.begin(threads or 1)  # its imports beside our own
     store = Path(out or study.study)
-    _launch(_expected(study, store, jobs, threads, device), store)
+    launch_here(_expected(study, store, jobs, threads, device), store)
     return store
 
 
@@ -97,7 +97,7 @@ def _expected(
     return forecast(plan, jobs_done(plan.jobs, store), wish)
 
 
-def _launch(expected: Forecast, store: Path) -> None:
+def launch_here(expected: Forecast, store: Path) -> None:
     """Say what is to be done, and do it."""
     from scaling.cli_run import close
     from scaling.runs.board import Board

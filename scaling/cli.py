@@ -63,6 +63,7 @@ COMMANDS = {
     ),
     "run": ("cli_run", "Train a grid of tokenizers and transformers."),
     "status": ("cli_status", "Show what is done and what is not in a run store."),
+    "verify": ("cli_verify", "Predict a larger run, train it, and compare."),
     "watch": ("cli_watch", "Watch a running study: queue, losses, speed, time left."),
     "work": ("cli_work", "Join a study on this or another machine."),
 }

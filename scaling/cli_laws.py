@@ -68,6 +68,11 @@ if TYPE_CHECKING:
     "below 1 this share of them, of highest compute.",
 )
 @click.option(
+    "--audit",
+    is_flag=True,
+    help="Of scamo: every claim of the paper beside what its own points give.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help="Write the laws to this JSON file."
 )
 @click.option(
@@ -85,6 +90,7 @@ def fit(
     draws: int | None,
     seed: int | None,
     holdout: float | None,
+    audit: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -102,9 +108,13 @@ def fit(
       scaling fit losses.csv --law chinchilla --objective lsq --fix E=1.7
       scaling fit losses.csv --law auto --holdout 0.2 --json
       scaling fit scamo --json
+      scaling fit scamo --audit
     """
     from scaling.analysis.records import read
 
+    if audit:
+        _audit(sources, as_json)
+        return
     if out:
         require_own(out, sources, '"schema"')
     records = read(sources, parse_columns(columns), uncooled=how.uncooled)
@@ -132,6 +142,33 @@ def fit(
         _fit_envelope(records, holdout, out, as_json)
 
 
+def _audit(sources: tuple[str, ...], as_json: bool) -> None:
+    """Check the paper, by methods of the audit's own."""
+    from scaling.analysis.audit import audit, text
+
+    typed = click.core.ParameterSource.COMMANDLINE
+    context = click.get_current_context()
+    others = [
+        option.opts[0]
+        for option in context.command.params
+        if option.expose_value
+        and option.name not in ("sources", "audit", "as_json")
+        and context.get_parameter_source(str(option.name)) is typed
+    ]
+    if others:
+        raise click.UsageError(
+            f"{', '.join(others)} would have no effect on --audit, which fits by every "
+            "method: leave them out, or fit without --audit"
+        )
+    if sources != ("scamo",):
+        raise click.UsageError(
+            f"--audit is of the paper's own points, not of {', '.join(sources)}; give "
+            "the word scamo: scaling fit scamo --audit"
+        )
+    found = audit()
+    _show(found.to_dict, lambda: text(found), None, as_json)
+
+
 def _refuse_together(what: str, given: Mapping[str, object], how: LawOptions) -> None:
     """Refuse options that only a fit of one law would heed."""
     options = {"method": "interval", "profiled": "interval"}
@@ -156,6 +193,9 @@ def _fit_envelope(
     if out:
         study.save(out)
     _show(study.to_dict, lambda: summary(study), out, as_json)
+    if records.sources == ("scamo",) and not as_json:
+        more = "scaling fit scamo --audit"
+        click.echo(f"every claim of the paper beside its points: {more}", err=True)
 
 
 def _fit_law(
@@ -292,9 +332,9 @@ def plot(
     SOURCES are those of scaling fit, or one laws.json that it wrote, which holds the
     points of the laws. The paper's figures are figure2, 3a, 3b, 4, 6, 7a, 7b, 7c and 8,
     its tables table3 to table6; beyond it there are isoflop, surface, fit, residuals,
-    extrapolation, profiles, optima, conventions, learning and cost. Those that the data
-    does not allow are named with the reason. Beside each figure lies the table behind
-    it as CSV. Prints the paths.
+    extrapolation, profiles, verification, optima, conventions, learning and cost. Those
+    that the data does not allow are named with the reason. Beside each figure lies the
+    table behind it as CSV. Prints the paths.
 
     \b
     Example:

@@ -15,6 +15,7 @@ from scaling.analysis.player import Motion
 from scaling.analysis.report import Motions, page
 from scaling.runs import kinematic
 from tests.analysis.conftest import isoflop_table, small_table
+from tests.analysis.verification_kit import foretold, written
 
 HOSTILE = '</script><script>hurt = 1</script>"><img src="x" onerror="hurt = 1">'
 
@@ -29,12 +30,15 @@ class Report(NamedTuple):
 def _material(kind: str, folder: Path) -> Material:
     if kind == "scamo":
         return Material(sources=["scamo"])
-    table = isoflop_table() if kind == "isoflop" else small_table()
+    table = isoflop_table() if kind in ("isoflop", "tested") else small_table()
     if kind == "hostile":
         table["run"] = table["run"].str.replace("w16", HOSTILE, regex=False)
         table["size"] = "<b>" + table["size"]
     path = folder / f"{kind}.csv"
     table.to_csv(path, index=False)
+    if kind == "tested":
+        for times, share in ((10, 0.1), (30, -4), (100, None)):
+            written(folder, foretold(path, "chinchilla", times), share)
     return Material(sources=[path])
 
 

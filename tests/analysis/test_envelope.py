@@ -49,6 +49,19 @@ def test_of_equal_compute_only_the_lowest_loss_stays():
     assert kept["run"].tolist() == ["b"]
 
 
+def test_of_one_budget_only_the_best_run_stays():
+    spent = np.array([0.995, 1.0, 1.008])  # whole batches: not quite the same
+    C = np.concatenate([1e10 * spent, 1e11 * spent, 1e12 * spent])
+    losses = [3.0, 2.9, 2.8, 2.7, 2.5, 2.6, 2.3, 2.4, 2.2]
+    minima = pd.DataFrame({"run": [*"abcdefghi"], "C": C, "L_u": losses})
+    assert envelope(minima)["run"].tolist() == ["c", "e", "i"]
+    assert envelope(minima, same=0)["run"].tolist() == [*"abcdegi"]
+
+
+def test_the_paper_s_near_ties_are_no_budgets(scamo_study):
+    assert len(scamo_study.frontier) == 19
+
+
 def test_runs_without_compute_count_but_are_not_on_the_envelope():
     points = frame([("a", 1, -1), ("b", math.nan, -9)])
     assert set(best_evaluations(points)["run"]) == {"a", "b"}

@@ -36,10 +36,12 @@ from scaling.analysis.report_flops import accounting
 from scaling.analysis.report_text import TITLES, formulas
 from scaling.analysis.study import fit
 from scaling.analysis.verdict import verdict
+from scaling.analysis.verification import write_verification
 from scaling.errors import ScalingError
 from scaling.models.flops import CONVENTIONS, Architecture
 from scaling.models.sizes import PAPER_SIZES
 from tests.analysis.conftest import isoflop_table, small_table
+from tests.analysis.verification_kit import ended, foretold, written
 
 MOST = 3_000_000
 COMMAND = ["scaling", "report", "small losses.csv"]
@@ -121,6 +123,30 @@ def test_runs_without_an_answer_still_make_a_page(tmp_path: Path) -> None:
     assert "These runs give no answer yet" in found
     assert 'id="outlook"' not in found
     assert 'id="runs"' in found
+
+
+def test_predictions_put_to_the_test_stand_after_the_slider(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaling.analysis.gallery.NAMES", ("verification",))
+    path = tmp_path / "isoflop.csv"
+    isoflop_table().to_csv(path, index=False)
+    without = page(Material(sources=[path]))
+    frozen = foretold(path, "chinchilla")
+    folder = written(tmp_path, frozen)
+    waiting = page(Material(sources=[path]))
+    write_verification(folder, found := ended(frozen, -4))
+    html = page(Material(sources=[path]))
+    names = re.findall('<section id="([a-z]+)"', html)
+    assert names[:4] == ["verdict", "outlook", "tested", "runs"]
+    section = html[html.index('id="tested"') : html.index('id="runs"')]
+    assert f"<code>{frozen.digest[:12]}</code>" in section
+    assert formulas(f"{found.measured:.4g}") in section
+    assert "<strong>OUTSIDE THE 90 % INTERVAL</strong>" in section
+    assert "not trained yet" in waiting
+    assert 'id="figure-verification"' in html
+    assert 'id="tested"' not in without
+    assert "no prediction of this study has been frozen" in without
 
 
 # --- Numbers ------------------------------------------------------------------------

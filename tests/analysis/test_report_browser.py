@@ -115,6 +115,27 @@ def test_axe_finds_nothing(tab: Page, report: Report, scheme: str) -> None:
     assert found.violations_count == 0, found.generate_report()
 
 
+def test_predictions_put_to_the_test_can_be_read_by_all(
+    tab: Page, reports: Reports
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    tab.set_viewport_size({"width": 360, "height": 700})
+    for scheme in ("light", "dark"):
+        tab.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        show(tab, reports["tested"])
+        found = Axe().run(tab)
+        assert found.violations_count == 0, found.generate_report()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    rows = [row.inner_text() for row in tab.locator("#tested tbody tr").all()]
+    times = [re.findall(r"(\d+) times the fit", row) for row in rows]
+    assert times == [["10"], ["30"], ["100"]]
+    inside, outside, waiting = rows
+    assert "inside the 50 % interval" in inside
+    assert "OUTSIDE THE 90 % INTERVAL" in outside
+    assert "not trained yet" in waiting
+
+
 def test_the_dark_page_is_dark_and_its_figures_are_turned(
     tab: Page, reports: Reports
 ) -> None:

@@ -193,13 +193,21 @@ def test_every_law_whose_inputs_are_there_is_tried() -> None:
     assert {c.name for c in found.candidates} == expected
 
 
-def test_an_input_that_some_rows_lack_keeps_its_laws_out() -> None:
+def test_few_rows_that_lack_an_input_are_left_out_for_all_laws() -> None:
     table = grid_runs()
     table.loc[3, "C"] = np.nan
     found = compare_laws(table, ["power", "chinchilla"], LSQ)
+    assert found.rows.endswith(": 59 rows")
+    assert len(found.scored) == 2
+
+
+def test_an_input_that_many_rows_lack_keeps_its_laws_out() -> None:
+    table = grid_runs()
+    table.loc[3:9, "C"] = np.nan
+    found = compare_laws(table, ["power", "chinchilla"], LSQ)
     status = {c.name: c.status for c in found.candidates}
-    assert status["power"] == "needs C, which 1 of 60 rows lack"
-    assert status["chinchilla"].startswith("the compute of 1 of 60 rows is not known")
+    assert status["power"] == "needs C, which 7 of 60 rows lack"
+    assert status["chinchilla"].startswith("the compute of 7 of 60 rows is not known")
     known = compare_laws(table.drop(columns="C"), ["chinchilla"], LSQ)
     assert known.best.name == "chinchilla"
 

@@ -240,7 +240,7 @@ BAD = {
     "[fit]\nlevel = [1, 2]": "fit.level is [1, 2]; expected a value of that option",
     "[plan]\nruns = 1.5": "plan.runs: '1.5' is not a valid integer: change it there",
     '[fit]\ninterval = "no"': "fit.interval: 'no' is not one of 'wald', 'pairs'",
-    '[fit]\nconfig = "b.toml"': "fit.config is no option; known: approach, bound",
+    '[fit]\nconfig = "b.toml"': "fit.config is no option; known: approach, audit",
     "[fit": "is no TOML: ",
 }
 
