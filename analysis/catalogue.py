@@ -187,6 +187,31 @@ ALL = (
         source="codebook, with the harmonic mean of N_v and S in place of N_v",
     ),
     Formula(
+        name="codebook-data",
+        # N_v / N_nv**q stands for V: vocabulary parameters over what grows as the width
+        text="-E - c * log(N_v / N_nv**q) + A / N_nv**alpha"
+        " + B * (N_v / N_nv**q)**g / D**beta",
+        inputs=CODEBOOK.inputs,
+        parameters=(
+            Parameter(name="E", meaning="normalised loss of one code, negated"),
+            Parameter(name="c", meaning="what a code more brings", unit="nats"),
+            amplitude("A", "nats N_nv**alpha"),
+            amplitude("B", "nats D**beta"),
+            Parameter(
+                name="q",
+                meaning="exponent of the width in N_nv",
+                lower=0.0,
+                upper=1.0,
+                starts=(0.3, 0.5),
+            ),
+            exponent("alpha", FEW_EXPONENTS),
+            exponent("g", FEW_EXPONENTS),
+            exponent("beta", FEW_EXPONENTS),
+        ),
+        source="this project, docs/studies: more codes hold more to be learnt, and "
+        "take more data",
+    ),
+    Formula(
         name="repetition",
         # of U only what a run has come to see counts: Min(U, D)
         text="E + A / N**alpha"
