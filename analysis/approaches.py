@@ -129,7 +129,7 @@ def approaches(records: Records) -> Approaches:
     """
     points = records.points()
     top = float(points["C"].max()) if "C" in points else math.nan
-    size = next((symbol for symbol in SIZES if symbol in points), "N")
+    size = size_profiled(points) or "N"
     law = _answer("3 law", lambda: _by_law(records, top))
     answers = [_answer("1 envelope", lambda: _by_envelope(points, top))]
     for method in METHODS:
@@ -240,6 +240,29 @@ def _profiles(points: pd.DataFrame, size: str, method: Method) -> tuple[IsoFlop,
     return isoflop(rows, size, method=method), how
 
 
+def size_profiled(points: pd.DataFrame) -> str | None:
+    """Choose the size that budgets are profiled over; None where there is none.
+
+    N holds the codebook's parameters, so that where codebooks differ it is N_nv.
+    """
+    several = "V" in points and points["V"].min() < points["V"].max()
+    wanted = reversed(SIZES) if several else SIZES
+    return next((symbol for symbol in wanted if symbol in points), None)
+
+
+def _with_best_codebook(rows: pd.DataFrame, size: str) -> pd.DataFrame:
+    """Keep, of each size at each budget, the runs of its best codebook.
+
+    A profile asks for the best size, the codebook being what suits it; with all of
+    them the parabola would go through a cloud.
+    """
+    if size != "N_nv" or "V" not in rows:
+        return rows
+    mean = rows["L_u"].groupby([rows["C"], rows[size], rows["V"]]).transform("mean")
+    least = mean.groupby([rows["C"], rows[size]]).transform("min")
+    return rows[mean == least]
+
+
 def profile_rows(points: pd.DataFrame, size: str) -> tuple[pd.DataFrame, str]:
     """Give rows of equal compute, and how they were read where no run ended there.
 
@@ -249,7 +272,8 @@ def profile_rows(points: pd.DataFrame, size: str) -> tuple[pd.DataFrame, str]:
     """
     rows = points.dropna(subset=["C", size, "L_u"])
     try:
-        return rows.assign(C=budgets(rows["C"])), ""
+        made = rows.assign(C=budgets(rows["C"]))
+        return _with_best_codebook(made, size), ""
     except ScalingError:
         if rows.groupby("run").size().median() >= 3:
             curves, how = rows, ALONG

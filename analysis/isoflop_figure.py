@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy.special import stdtrit
 
-from scaling.analysis.approaches import profile_rows
+from scaling.analysis.approaches import profile_rows, size_profiled
 from scaling.analysis.figure import Figure
 from scaling.analysis.fit_drawing import short
 from scaling.analysis.isoflop import IsoFlop, isoflop
@@ -89,9 +89,7 @@ def isoflop_figure(records: Records) -> IsoFlopFigure:
 
 
 def _size(points: pd.DataFrame) -> str:
-    several = "V" in points and points["V"].min() < points["V"].max()
-    wanted = ("N_nv", "N") if several else ("N", "N_nv")
-    size = next((symbol for symbol in wanted if symbol in points), None)
+    size = size_profiled(points)
     if size is None or "C" not in points:
         raise ScalingError(
             "needs compute and the size of the models, which the records do not hold: "

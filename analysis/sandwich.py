@@ -55,7 +55,7 @@ class Sandwich:
     @property
     def covariance(self) -> Array:
         """Of theta, shape (parameters, parameters)."""
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not determined
             spread = self.scores @ self.axes.T
             return np.asarray(spread.T @ spread)
 

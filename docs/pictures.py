@@ -42,13 +42,13 @@ DRAWN_OF: tuple[tuple[dict[str, Any], tuple[str, ...]], ...] = (
 """What the pictures are drawn of."""
 
 
-def small(figure: Figure, path: Path) -> None:
+def small(figure: Figure, path: Path, colours: int = COLOURS) -> None:
     """Write a figure as a PNG of few colours."""
     drawn = BytesIO()
     with house_style():
         figure.page().savefig(drawn, format="png", dpi=DOTS)
     with Image.open(drawn) as picture:
-        few = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        few = picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
 
 

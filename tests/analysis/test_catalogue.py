@@ -15,7 +15,7 @@ from scaling.analysis.formula import Formula, Parameter
 from scaling.analysis.objective import Objective
 from scaling.errors import ScalingError
 
-FUNCTIONS = {"exp": np.exp, "log10": np.log10, "Min": np.minimum}
+FUNCTIONS = {"exp": np.exp, "log": np.log, "log10": np.log10, "Min": np.minimum}
 RANGES = {
     "N": (1e7, 1e10),
     "D": (1e9, 1e12),
@@ -46,6 +46,10 @@ TRUTH = {
     "codebook": CODEBOOK,
     "codebook-tied": CODEBOOK | {"alpha1": 0.44},
     "codebook-saturating": CODEBOOK | {"S": 3e7},
+    "codebook-data": {
+        **{"E": 0.15, "c": 0.62, "A": 5e3, "B": 40.0},
+        **{"q": 0.4, "alpha": 0.45, "g": 0.3, "beta": 0.3},
+    },
     "repetition": CHINCHILLA | {"R": 15.0},
     "bnsl": {"E": 1.5, "A": 30.0, "c0": 0.06, "c1": 0.1, "d": 3e20, "f": 0.4},
 }
@@ -108,7 +112,7 @@ def test_derivatives_are_those_of_the_text(formula, seed):
     assert_allclose(law[0], plainly(formula, plain, inputs), rtol=1e-12)
     hessian = np.zeros((len(names), len(names), 4))
     for (j, k), each in zip(formula.compiled.pairs, second, strict=True):
-        hessian[j, k] = hessian[k, j] = each[0] if np.ndim(each) else each
+        hessian[j, k] = hessian[k, j] = np.broadcast_to(each, (1, 4))[0]
     h = 1e-5
     for j in range(len(names)):
         expected = complex_gradient(formula, theta, x, j)
