@@ -213,7 +213,8 @@ def decade_axis(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
     powers = math.floor(math.log10(high)) - math.ceil(math.log10(low)) + 1
     if powers < 2:
-        wanted = "23456789" if math.log10(high / low) < 0.5 else "25"
+        span = math.log10(high / low)
+        wanted = "23456789" if span < 0.5 else "25" if span < 1 else "3"
         axis.set_minor_formatter(
             FuncFormatter(lambda x, _: _scientific(x) if f"{x:e}"[0] in wanted else "")
         )

@@ -73,6 +73,21 @@ def _is_of(material: Material, path: Path, frozen: Frozen) -> bool:
     return path.name in {Path(source).name for source in frozen.sources}
 
 
+def by_its_law(material: Material) -> list[Tested]:
+    """Give the verifications of the law that a study is read by.
+
+    What another law foretold of the same runs speaks neither for it nor against it.
+
+    Raises
+    ------
+    ScalingError
+        If one was changed after it was written.
+    """
+    fit = material.laws.fit
+    name = ENVELOPE if fit is None else fit.formula.name
+    return [pair for pair in beside(material) if pair[0].law == name]
+
+
 def foremost(found: Sequence[Tested]) -> Tested:
     """Choose the verification of most compute, one that was measured if there is."""
     return max(found, key=lambda pair: (pair[1] is not None, pair[0].compute))

@@ -16,7 +16,7 @@ from scaling.analysis.outlook import fitted_range
 from scaling.analysis.prediction import FAR, Prediction, predict_budget
 from scaling.analysis.study import Study
 from scaling.analysis.study import fit as fit_envelope
-from scaling.analysis.tested import beside, misses, support
+from scaling.analysis.tested import by_its_law, misses, support
 from scaling.errors import ScalingError
 from scaling.words import duration, plain, short
 
@@ -74,14 +74,14 @@ def doubts(
 def _missed(material: Material) -> Iterator[str]:
     """Doubt laws whose predictions did not come true, and seals that do not hold."""
     try:
-        yield from misses(beside(material))
+        yield from misses(by_its_law(material))
     except ScalingError as reason:
         yield f"BROKEN SEAL: {reason}"
 
 
 def _came_true(material: Material) -> list[str]:
     try:
-        return support(beside(material))
+        return support(by_its_law(material))
     except ScalingError:  # said among the doubts
         return []
 
