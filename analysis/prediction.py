@@ -7,7 +7,7 @@ beyond the rows it reaches. The loss has two intervals: of the law, and of one n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -168,13 +168,6 @@ def predict_budget(
         up, down = best(theta, math.exp(0.05)), best(theta, math.exp(-0.05))
         return np.asarray((up - down)[:, :-1] / 0.1)
 
-    def ratio(theta: Array) -> Array:
-        slopes = slope(theta)
-        return np.asarray(slopes[:, names.index("N_v")] / slopes[:, 0])[:, None]
-
-    gamma = None
-    if "N_v" in names:
-        (gamma,) = _estimates(fit, uncertainty, ratio, level)
     logs = _estimates(fit, uncertainty, best, level)
     slopes = _estimates(fit, uncertainty, slope, level)
     sizes = logs[:-1]
@@ -187,9 +180,29 @@ def predict_budget(
         at=dict(given or {}),
         quantities={n: _exp(e) for n, e in zip(names, sizes, strict=True)},
         exponents=dict(zip(names, slopes, strict=True)),
-        gamma=gamma,
+        gamma=_gamma(fit, uncertainty, slope, names, level),
         cost=str(spend.cost),
     )
+
+
+def _gamma(
+    fit: Fit,
+    uncertainty: Uncertainty,
+    slopes: Callable[[Array], Array],
+    names: Sequence[str],
+    level: float,
+) -> Estimate | None:
+    """Give the exponent of N_v in N_nv: the ratio of theirs in compute."""
+    if "N_v" not in names:
+        return None
+    N_nv, N_v = names.index("N_nv"), names.index("N_v")
+
+    def ratio(theta: Array) -> Array:
+        found = slopes(theta)
+        return np.asarray(found[:, N_v] / found[:, N_nv])[:, None]
+
+    (gamma,) = _estimates(fit, uncertainty, ratio, level)
+    return gamma
 
 
 def predict_run(
