@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Fit this law to the rows: log, power, power-floor, bnsl, chinchilla, "
     "chinchilla-tied, kaplan, kaplan-floor, skaling, codebook, codebook-tied, "
-    "codebook-saturating, repetition; auto, the one that predicts best; or a .py file "
+    "codebook-saturating, codebook-data, repetition; auto, the one that predicts best; "
+    "or a .py file "
     "that declares one.  [default: the five laws of the envelope]",
 )
 @click.option(
