@@ -11,6 +11,8 @@ import scaling
 from scaling.analysis.freezing import foretell
 from scaling.analysis.laws_file import Laws
 from scaling.analysis.verification import ENVELOPE, Frozen, frozen, verified
+from scaling.runs.grid import load_grid
+from scaling.runs.plan import expand
 
 STUDIES = Path(__file__).resolve().parents[2] / "docs/studies"
 FOLDERS = sorted(path.parent for path in STUDIES.glob("*/verify-*/prediction.json"))
@@ -23,6 +25,14 @@ def loss_of(prediction: Frozen) -> str:
 
 def test_both_studies_are_here() -> None:
     assert {folder.parent.name for folder in FOLDERS} == {"text", "motion"}
+
+
+def test_the_grid_that_is_kept_makes_the_runs_that_are_kept() -> None:
+    """Of text not: its corpus is that of the Python that runs it."""
+    plan = expand(load_grid(STUDIES / "motion/motion.yaml"))
+    kept = pd.read_csv(STUDIES / "motion/runs.csv")
+    finished = set(kept.loc[kept["cooled"], "run"])
+    assert {job.folder for job in plan.transformers} == finished
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda f: f"{f.parent.name}-{f.name}")
