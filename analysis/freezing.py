@@ -22,10 +22,17 @@ from scaling.analysis.verification import (
     Frozen,
     Interval,
 )
+from scaling.analysis.verify_grid import codebooks_of
 from scaling.errors import ScalingError
 
 ENOUGH = 10.0
 """Times the largest compute of the rows from which a verification proves much."""
+
+
+KEPT = (
+    "CODEBOOK KEPT: {:,.0f} codes would be best, more than any of the study's; the run "
+    "has its largest"
+)
 
 
 class Rows(NamedTuple):
@@ -150,7 +157,7 @@ def choose(
     found = laws.budget(compute, unique_data(laws))
     if laws.template is None:  # it cannot be trained here: the best numbers stand
         return Choice(by=laws, found=found, configuration=None)
-    found = laws.built(found, codebook, None)
+    found = _built(laws, found, codebook)
     if found.configuration is not None:
         return Choice(by=laws, found=found, configuration=found.configuration)
     by = _by_envelope(envelope, compute, codebook)
@@ -172,6 +179,20 @@ def choose(
     return Choice(by=by.by, found=found, configuration=by.configuration)
 
 
+def _built(laws: Laws, found: Prediction, codebook: int | None) -> Prediction:
+    """Build the run, of a codebook that the study had unless another is asked for.
+
+    A verification goes beyond the rows in compute; beyond them in the codebook too, it
+    would be a test of something else.
+    """
+    own = [book.codes for book in codebooks_of(laws.template or {})]
+    wanted = found.quantities.get("V")
+    if codebook or wanted is None or not own or wanted.value <= max(own):
+        return laws.built(found, codebook, None)
+    kept = replace(found, warnings=(*found.warnings, KEPT.format(wanted.value)))
+    return laws.built(kept, max(own), None)
+
+
 def _by_envelope(
     envelope: Laws | None, compute: float, codebook: int | None
 ) -> Choice | None:
@@ -179,7 +200,7 @@ def _by_envelope(
     if envelope is None:
         return None
     try:
-        found = envelope.built(envelope.budget(compute), codebook, None)
+        found = _built(envelope, envelope.budget(compute), codebook)
     except ScalingError:
         return None
     if found.configuration is None:

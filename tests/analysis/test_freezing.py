@@ -22,7 +22,7 @@ from scaling.errors import ScalingError
 
 GRID = """\
 corpus: {kind: kinematic}
-tokenizers: {codebooks: [64, 256, 1024]}
+tokenizers: {codebooks: [64, 256, 1024, 4096, 16384, 65536]}
 transformers: {sizes: [1x1x16], tokens: [1000], flops_convention: 6nd}
 """
 
@@ -95,6 +95,20 @@ def test_the_truth_lies_within(codebook: dict[str, Any], grid: str) -> None:
     )
     assert made.new_run.ninety.holds(truth)
     assert made.loss.value == pytest.approx(truth, abs=0.03)
+
+
+def test_a_run_keeps_to_the_study_s_codebooks(
+    codebook: dict[str, Any], tmp_path: Path
+) -> None:
+    few = {"corpus": {"kind": "kinematic"}, "tokenizers": {"codebooks": [64, 256]}}
+    few["transformers"] = {"flops_convention": "6nd"}
+    (tmp_path / "grid.json").write_text(json.dumps({"grid": few}))
+    made = freeze(codebook, 1e17, 1e16, more_sources=(str(tmp_path),))
+    assert made.quantities["V"].value > 240
+    assert (made.configuration or {})["codebook_size"] == 240
+    assert any(w.startswith("CODEBOOK KEPT: ") for w in made.warnings)
+    asked = freeze(codebook, 1e17, 1e16, codebook=1000, more_sources=(str(tmp_path),))
+    assert (asked.configuration or {})["codebook_size"] == 1000
 
 
 def test_without_a_grid_the_best_numbers_stand(codebook: dict[str, Any]) -> None:
