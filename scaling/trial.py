@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SLACK = 0.05
 """Of the third digit of a budget: rows of 1.00001e22 FLOPs ask for 1e23, no more."""
+MANY_PASSES = 4.0
+"""Passes over a corpus from which data is worth less (Muennighoff et al. 2023)."""
 GRID = "verify.yaml"
 """The grid of the run that is foretold, beside the prediction."""
 
@@ -209,6 +211,7 @@ def _foretold(given: Given, asked: Asked, folder: Path) -> Frozen:
             "leave --compute out, or raise it"
         )
     frozen = foretell(given, asked, compute, code_version())
+    _say_what_is_seen_again(given, frozen)
     if frozen.grid is not None:
         (run,) = _plan(frozen).transformers
         _refuse_runs(runs & {run.folder})
@@ -219,6 +222,19 @@ def _foretold(given: Given, asked: Asked, folder: Path) -> Frozen:
             "or more prove more"
         )
     return frozen
+
+
+def _say_what_is_seen_again(given: Given, frozen: Frozen) -> None:
+    """Warn of a run that would see its corpus again and again."""
+    points = None if given.records is None else given.records.points()
+    if points is None or "U" not in points or frozen.configuration is None:
+        return
+    passes = frozen.configuration["tokens"] / float(points["U"].max())
+    if passes > MANY_PASSES:
+        _say(
+            f"DATA SEEN AGAIN: the run goes through its corpus {passes:.3g} times, and "
+            "the law knows nothing of that: expect it to miss, or enlarge the corpus"
+        )
 
 
 def _refuse_folder(study: Fitted) -> None:
